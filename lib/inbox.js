@@ -1,0 +1,110 @@
+'use strict';
+
+const { EMPTY_BUFFER } = require('./constants');
+
+const FastBuffer = Buffer[Symbol.species];
+
+//
+// The row kinds and details of `src/engine/inbox.rs`.
+//
+const READ = 0;
+const TEXT = 1;
+const BINARY = 2;
+const FRAGMENTS = 3;
+const PING = 4;
+const PONG = 5;
+const CLOSE = 6;
+const ERROR = 7;
+const END = 8;
+const FAILED = 9;
+const WRITABLE = 10;
+
+const COMPRESSED = 1;
+const OWNED = 2;
+const RANGE_ERROR = 1 << 16;
+
+/** Words in a row; the first row of the memory is a header. */
+const ROW = 4;
+const ROWS = 2048;
+
+/**
+ * As large as the chunks that Node reads from a socket, so that a message that
+ * is kept pins no more memory than it does when it is a view of such a chunk.
+ */
+const SLAB_SIZE = 64 * 1024;
+const SLAB_RESERVE = 2 * 1024;
+
+/**
+ * The memory of a batch of events: rows that are overwritten by the next batch,
+ * and a slab in which payloads are never overwritten. When a slab is used up a
+ * new one is taken, so that a `Buffer` which the user keeps stays valid.
+ */
+class Inbox {
+  constructor() {
+    this.rows = new Uint32Array((ROWS + 1) * ROW);
+    this.slab = EMPTY_BUFFER;
+    this.used = 0;
+  }
+
+  /**
+   * Sees to it that the slab has room. It may also have been detached, since
+   * the user can transfer the memory of a message to another thread.
+   *
+   * @public
+   */
+  prepare() {
+    if (this.slab.length - this.used < SLAB_RESERVE) {
+      this.slab = Buffer.allocUnsafeSlow(SLAB_SIZE);
+      this.used = 0;
+    }
+  }
+
+  /**
+   * Takes note of what the last batch has used.
+   *
+   * @public
+   */
+  commit() {
+    this.used = this.rows[1];
+  }
+
+  /**
+   * Makes a `Buffer` of the payload of a row.
+   *
+   * @param {Number} i The index of the first word of the row
+   * @param {Object} source The `Engine` or `Decoder` that wrote the row
+   * @return {Buffer} The payload
+   * @public
+   */
+  payload(i, source) {
+    const length = this.rows[i + 3];
+    if (length === 0) return EMPTY_BUFFER;
+
+    const offset = this.rows[i + 2];
+    const kind = this.rows[i + 1];
+
+    if ((kind & 0xff) <= FRAGMENTS && (kind >>> 8) & OWNED) {
+      return source.takeOwned(offset);
+    }
+
+    return new FastBuffer(this.slab.buffer, offset, length);
+  }
+}
+
+module.exports = {
+  BINARY,
+  CLOSE,
+  COMPRESSED,
+  END,
+  ERROR,
+  FAILED,
+  FRAGMENTS,
+  Inbox,
+  PING,
+  PONG,
+  RANGE_ERROR,
+  READ,
+  ROW,
+  TEXT,
+  WRITABLE
+};

@@ -1,0 +1,341 @@
+'use strict';
+
+const net = require('net');
+const { Readable } = require('stream');
+
+const native = require('./native');
+
+const { kConnection, stats } = native;
+const { prototype } = net.Socket;
+
+let dataListener = null;
+
+/**
+ * Methods that, if a program has replaced them on a socket, make it unsuitable:
+ * the program wants to see every call.
+ */
+const PATCHABLE = [
+  '_destroy',
+  '_final',
+  '_read',
+  '_write',
+  '_writev',
+  'end',
+  'pause',
+  'push',
+  'read',
+  'resume',
+  'unshift',
+  'write'
+];
+
+/**
+ * Methods that Node's HTTP server puts on a socket itself.
+ */
+const LISTENER_METHODS = ['on', 'addListener', 'prependListener'];
+
+/**
+ * What is different in a socket that the native driver serves. Everything else,
+ * the queues, the states and the events of the stream, is the socket's own.
+ */
+const overrides = {
+  _read() {
+    // The engine reads.
+  },
+
+  _write(chunk, encoding, cb) {
+    this._unrefTimer();
+    this[kConnection].write([toBuffer(chunk, encoding)], cb);
+  },
+
+  _writev(chunks, cb) {
+    const list = chunks.map(({ chunk, encoding }) => toBuffer(chunk, encoding));
+
+    this._unrefTimer();
+    this[kConnection].write(list, cb);
+  },
+
+  _final(cb) {
+    this[kConnection].flush();
+    return prototype._final.call(this, cb);
+  },
+
+  _destroy(err, cb) {
+    const connection = this[kConnection];
+    const { restCallback } = connection;
+
+    connection.release();
+    if (restCallback !== null) connection.restCallback = null;
+    return prototype._destroy.call(this, err, cb);
+  },
+
+  pause() {
+    prototype.pause.call(this);
+    this[kConnection].setReading(false);
+    return this;
+  },
+
+  resume() {
+    prototype.resume.call(this);
+    if (this.readableFlowing) this[kConnection].setReading(true);
+    return this;
+  },
+
+  ref() {
+    this[kConnection].setReferenced(true);
+    return prototype.ref.call(this);
+  },
+
+  unref() {
+    this[kConnection].setReferenced(false);
+    return prototype.unref.call(this);
+  },
+
+  on(event, listener) {
+    spillFor(this, event, listener);
+    return prototype.on.call(this, event, listener);
+  },
+
+  addListener(event, listener) {
+    spillFor(this, event, listener);
+    return prototype.addListener.call(this, event, listener);
+  },
+
+  prependListener(event, listener) {
+    spillFor(this, event, listener);
+    return prototype.prependListener.call(this, event, listener);
+  },
+
+  read(n) {
+    //
+    // `read(0)` and reading while flowing is what the stream itself does.
+    //
+    if (n !== 0 && !this.readableFlowing) spill(this);
+    return prototype.read.call(this, n);
+  },
+
+  setEncoding(encoding) {
+    spill(this);
+    return prototype.setEncoding.call(this, encoding);
+  }
+};
+
+/**
+ * The prototype of sockets that the native driver serves.
+ */
+const nativePrototype = Object.create(prototype);
+
+/**
+ * The prototype of sockets that it has served: they only have to remember what
+ * they have transferred meanwhile.
+ */
+const spilledPrototype = Object.create(prototype);
+
+for (const name of Object.keys(overrides)) {
+  Object.defineProperty(nativePrototype, name, {
+    configurable: true,
+    value: overrides[name],
+    writable: true
+  });
+}
+
+//
+// These are not called but replaced, too.
+//
+for (const name of ['push', 'unshift']) {
+  Object.defineProperty(nativePrototype, name, {
+    configurable: true,
+    get() {
+      spill(this);
+      return this[name];
+    },
+    set(value) {
+      spill(this);
+      this[name] = value;
+    }
+  });
+}
+
+for (const target of [nativePrototype, spilledPrototype]) {
+  define(target, 'bytesRead', 'bytesRead', (connection) => connection.bytesRead);
+  define(
+    target,
+    '_bytesDispatched',
+    '_bytesDispatched',
+    (connection) => connection.bytesWritten
+  );
+}
+
+define(nativePrototype, 'writableLength', 'writableLength', () => 0);
+define(nativePrototype, 'bufferSize', 'bufferSize', () => 0);
+define(nativePrototype, 'bytesWritten', 'bytesWritten', () => 0);
+define(nativePrototype, 'writableNeedDrain', 'writableNeedDrain', null);
+
+module.exports = { convert, isUnpatched, setDataListener };
+
+/**
+ * Defines a property that is computed from the socket's own, after what was
+ * sent has been handed to the kernel.
+ *
+ * @param {Object} target The prototype
+ * @param {String} name The name of the property
+ * @param {String} source The name of the socket's own property
+ * @param {Function} [more] What to add to it for a connection
+ * @private
+ */
+function define(target, name, source, more) {
+  let owner = prototype;
+
+  while (!Object.hasOwn(owner, source)) owner = Object.getPrototypeOf(owner);
+
+  const { get } = Object.getOwnPropertyDescriptor(owner, source);
+
+  Object.defineProperty(target, name, {
+    configurable: true,
+    get() {
+      const connection = this[kConnection];
+
+      if (connection === undefined) return get.call(this);
+
+      connection.flush();
+
+      const value = get.call(this);
+
+      return more === null || value === undefined
+        ? value
+        : value + more(connection);
+    }
+  });
+}
+
+/**
+ * Remembers the listener that feeds the receiver.
+ *
+ * @param {Function} listener The listener
+ * @public
+ */
+function setDataListener(listener) {
+  dataListener = listener;
+}
+
+/**
+ * Whether a socket has no methods of its own that the driver would bypass.
+ *
+ * @param {net.Socket} socket The socket
+ * @return {Boolean} `true` if it has none
+ * @public
+ */
+function isUnpatched(socket) {
+  for (let i = 0; i < PATCHABLE.length; i++) {
+    if (Object.hasOwn(socket, PATCHABLE[i])) return false;
+  }
+
+  for (let i = 0; i < LISTENER_METHODS.length; i++) {
+    const name = LISTENER_METHODS[i];
+
+    if (Object.hasOwn(socket, name)) {
+      const method = socket[name];
+
+      if (method !== prototype[name] && method.name !== 'socketListenerWrap') {
+        return false;
+      }
+    }
+  }
+
+  return true;
+}
+
+/**
+ * Makes a socket one that the native driver serves.
+ *
+ * @param {net.Socket} socket The socket
+ * @param {NativeConnection} connection Its connection
+ * @public
+ */
+function convert(socket, connection) {
+  Object.defineProperty(socket, kConnection, {
+    configurable: true,
+    value: connection
+  });
+  Object.setPrototypeOf(socket, nativePrototype);
+
+  for (let i = 0; i < LISTENER_METHODS.length; i++) {
+    const name = LISTENER_METHODS[i];
+
+    if (Object.hasOwn(socket, name)) socket[name] = overrides[name];
+  }
+}
+
+/**
+ * Changes a socket over to the stream driver if a listener makes a stream of it.
+ *
+ * @param {net.Socket} socket The socket
+ * @param {String} event The name of the event
+ * @param {Function} listener The listener
+ * @private
+ */
+function spillFor(socket, event, listener) {
+  if (
+    event === 'readable' ||
+    (event === 'data' && listener !== dataListener)
+  ) {
+    spill(socket);
+  }
+}
+
+/**
+ * Changes a socket over to the stream driver: from here on libuv reads and
+ * writes it, and the decoder goes on with what that reads.
+ *
+ * @param {net.Socket} socket The socket
+ * @private
+ */
+function spill(socket) {
+  if (Object.getPrototypeOf(socket) !== nativePrototype) return;
+
+  const connection = socket[kConnection];
+  const { rest, restCallback } = connection;
+  const state = socket._readableState;
+  const head = connection.release();
+
+  stats.spilled++;
+  Object.setPrototypeOf(socket, spilledPrototype);
+
+  for (let i = 0; i < LISTENER_METHODS.length; i++) {
+    const name = LISTENER_METHODS[i];
+
+    if (socket[name] === overrides[name]) socket[name] = prototype[name];
+  }
+
+  if (rest !== null) {
+    connection.rest = null;
+    connection.restCallback = null;
+
+    if (rest.length === 1) {
+      prototype._write.call(socket, rest[0], 'buffer', restCallback);
+    } else {
+      const chunks = rest.map((chunk) => ({ chunk, encoding: 'buffer' }));
+
+      chunks.allBuffers = true;
+      prototype._writev.call(socket, chunks, restCallback);
+    }
+  }
+
+  if (socket.destroyed) return;
+
+  state.reading = false;
+  if (head.length > 0) Readable.prototype.unshift.call(socket, head);
+  if (socket.readableFlowing !== false) socket.read(0);
+}
+
+/**
+ * Makes a `Buffer` of a chunk of a writable stream.
+ *
+ * @param {(Buffer|String)} chunk The chunk
+ * @param {String} encoding The encoding of a string
+ * @return {Buffer} The buffer
+ * @private
+ */
+function toBuffer(chunk, encoding) {
+  return typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk;
+}

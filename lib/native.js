@@ -1,0 +1,578 @@
+'use strict';
+
+const net = require('net');
+const { Readable } = require('stream');
+const { getSystemErrorMap } = require('util');
+
+const Outbox = require('./outbox');
+const binding = require('./binding');
+const { END, FAILED, Inbox, READ, ROW, WRITABLE } = require('./inbox');
+const { EMPTY_BUFFER } = require('./constants');
+
+/**
+ * How many connections were served by the native driver, how many by the stream
+ * driver from the beginning, and how many changed over to it.
+ */
+const stats = { native: 0, stream: 0, spilled: 0 };
+
+/** How many connections are dispatched before replies go out. */
+const FLUSH_INTERVAL = 16;
+
+const kConnection = Symbol('kConnection');
+
+const forced = process.env.OXWS_DRIVER === 'stream';
+
+/**
+ * The engine of this thread, its memory, and what is sent through it. `null` as
+ * long as it is not needed, `false` where there can be none.
+ */
+let engine = forced || binding.Engine === undefined ? false : null;
+let outbox = null;
+
+const inbox = new Inbox();
+
+/** By the ids that the engine gives. */
+const connections = [];
+
+/** How many connections keep the process alive. */
+let referenced = 0;
+
+/** Whether a turn is scheduled that no readiness would call for. */
+let scheduled = false;
+
+let dataListener = null;
+
+/**
+ * A connection of the native driver.
+ */
+class NativeConnection {
+  /**
+   * Creates a NativeConnection instance.
+   *
+   * @param {Number} id The id that the engine has given
+   * @param {net.Socket} socket The socket
+   * @param {WebSocket} websocket The `WebSocket`
+   * @param {Boolean} hasHead Whether data was received with the handshake
+   */
+  constructor(id, socket, websocket, hasHead) {
+    this.id = id;
+    this.socket = socket;
+    this.receiver = websocket._receiver;
+    this.sender = websocket._sender;
+    this.bytesRead = 0;
+    this.bytesWritten = 0;
+
+    //
+    // Whether received data is asked for, and events that came nevertheless.
+    //
+    this.reading = false;
+    this.hasHead = hasHead;
+
+    //
+    // What the kernel did not take of a write of the socket, and the callback
+    // of that.
+    //
+    this.rest = null;
+    this.restCallback = null;
+
+    this.isReferenced = socket._handle.hasRef();
+    if (this.isReferenced) reference(1);
+  }
+
+  /**
+   * Whether frames may overtake the queue of the socket, because there is none.
+   *
+   * @type {Boolean}
+   */
+  get isClear() {
+    const { socket } = this;
+    const state = socket._writableState;
+
+    return state.length === 0 && state.corked === 0 && socket.writable;
+  }
+
+  /**
+   * Queues a frame.
+   *
+   * @param {Number} firstByte The first byte of the frame
+   * @param {*} data The payload
+   * @param {Boolean} mask Whether to mask it
+   * @param {Function} [cb] Callback
+   * @return {Boolean} `false` if this is not the way to send it
+   * @public
+   */
+  send(firstByte, data, mask, cb) {
+    if ((mask && this.sender._generateMask !== undefined) || !this.isClear) {
+      return false;
+    }
+
+    if (!outbox.send(this, firstByte, data, mask, cb)) return false;
+    if (this.socket.timeout) this.socket._unrefTimer();
+    return true;
+  }
+
+  /**
+   * Queues a frame that is complete.
+   *
+   * @param {(Buffer|String)[]} list The frame
+   * @param {Function} [cb] Callback
+   * @return {Boolean} `false` if this is not the way to send it
+   * @public
+   */
+  sendFrame(list, cb) {
+    return this.isClear && outbox.sendRaw(this, list, cb);
+  }
+
+  /**
+   * Hands everything that was sent to the kernel.
+   *
+   * @public
+   */
+  flush() {
+    outbox.flush();
+  }
+
+  /**
+   * Puts what the kernel did not take of a frame into the socket's queue.
+   *
+   * @param {Buffer} bytes The rest of the frame
+   * @param {Object} [ticket] The callback of the frame
+   * @public
+   */
+  writeRest(bytes, ticket) {
+    if (ticket === null) {
+      this.socket.write(bytes);
+    } else {
+      const { cb } = ticket;
+
+      ticket.cb = null;
+      this.socket.write(bytes, cb);
+    }
+  }
+
+  /**
+   * Writes for the socket.
+   *
+   * @param {Buffer[]} list The data
+   * @param {Function} cb Callback
+   * @public
+   */
+  write(list, cb) {
+    outbox.flush();
+
+    const sent =
+      list.length === 1
+        ? engine.write(this.id, list[0])
+        : engine.writev(this.id, list);
+
+    if (sent < 0) {
+      cb(errnoException(-sent, 'write'));
+      return;
+    }
+
+    this.bytesWritten += sent;
+    this.rest = remainder(list, sent);
+
+    if (this.rest === null) {
+      cb();
+    } else {
+      this.restCallback = cb;
+      engine.wantWrite(this.id);
+    }
+  }
+
+  /**
+   * Goes on writing.
+   *
+   * @private
+   */
+  _continueWrite() {
+    const { rest, restCallback } = this;
+    if (rest === null) return;
+
+    this.rest = null;
+    this.restCallback = null;
+    this.write(rest, restCallback);
+  }
+
+  /**
+   * Asks for received data, or asks for it no longer.
+   *
+   * @param {Boolean} reading Whether to ask
+   * @public
+   */
+  setReading(reading) {
+    if (reading === this.reading) return;
+
+    this.reading = reading;
+
+    const due = engine.setReading(this.id, reading);
+
+    if (reading && this.hasHead) {
+      //
+      // What came with the handshake is emitted when a stream would emit it.
+      //
+      this.hasHead = false;
+      process.nextTick(turn);
+    } else if (due) {
+      schedule();
+    }
+  }
+
+  /**
+   * Keeps the process alive, or no longer.
+   *
+   * @param {Boolean} isReferenced Whether to keep it alive
+   * @public
+   */
+  setReferenced(isReferenced) {
+    if (isReferenced === this.isReferenced) return;
+
+    this.isReferenced = isReferenced;
+    if (connections[this.id] === this) reference(isReferenced ? 1 : -1);
+  }
+
+  /**
+   * The length of the message being received, as far as it is known.
+   *
+   * @return {Number} The length in bytes
+   * @public
+   */
+  totalPayloadLength() {
+    return engine.totalPayloadLength(this.id);
+  }
+
+  /**
+   * Takes the connection away from the engine.
+   *
+   * @return {Buffer} Data that was received but not decoded
+   * @public
+   */
+  release() {
+    if (connections[this.id] !== this) return EMPTY_BUFFER;
+
+    outbox.flush();
+    connections[this.id] = null;
+    if (this.isReferenced) reference(-1);
+
+    this.receiver._connection = null;
+    this.sender._connection = null;
+
+    return engine.release(this.id, this.receiver.decoder());
+  }
+
+  /**
+   * Handles events.
+   *
+   * @param {Number} i The index of the first word of the first row
+   * @param {Number} end The index after the last row
+   * @private
+   */
+  _dispatch(i, end) {
+    const { rows } = inbox;
+    const { socket } = this;
+    let start = i;
+
+    if (socket.timeout) socket._unrefTimer();
+
+    for (; i < end; i += ROW) {
+      const kind = rows[i + 1] & 0xff;
+
+      if (kind !== READ && kind < END) continue;
+
+      if (start < i) this.receiver.receive(inbox, start, i, engine);
+      start = i + ROW;
+
+      switch (kind) {
+        case READ:
+          this.bytesRead += rows[i + 3];
+          break;
+        case WRITABLE:
+          this._continueWrite();
+          break;
+        case END:
+          Readable.prototype.push.call(socket, null);
+          socket.read(0);
+          break;
+        case FAILED:
+          socket.destroy(errnoException(rows[i + 3], 'read'));
+          break;
+      }
+    }
+
+    if (start < end) this.receiver.receive(inbox, start, end, engine);
+  }
+}
+
+module.exports = {
+  NativeConnection,
+  adopt,
+  kConnection,
+  setDataListener,
+  stats
+};
+
+//
+// This requires this module in turn.
+//
+const nativeSocket = require('./native-socket');
+
+/**
+ * Tells which listener of the `'data'` event of a socket is the one that feeds
+ * the receiver.
+ *
+ * @param {Function} listener The listener
+ * @public
+ */
+function setDataListener(listener) {
+  dataListener = listener;
+  nativeSocket.setDataListener(listener);
+}
+
+/**
+ * Lets the native driver serve a socket if it can.
+ *
+ * @param {WebSocket} websocket The `WebSocket`, with its receiver and sender
+ * @param {Duplex} socket The socket
+ * @param {Buffer} head What was received with the handshake
+ * @return {Boolean} Whether it does; `head` is used then
+ * @public
+ */
+function adopt(websocket, socket, head) {
+  if (engine !== false && isSuitable(socket)) {
+    if (engine === null) start();
+
+    if (engine !== false && take(websocket, socket, head)) {
+      stats.native++;
+      return true;
+    }
+  }
+
+  stats.stream++;
+  return false;
+}
+
+/**
+ * Whether a socket can be served by the native driver.
+ *
+ * @param {Duplex} socket The socket
+ * @return {Boolean} `true` if it is a plain TCP or Unix socket that is connected
+ *     and that nobody treats as a stream
+ * @private
+ */
+function isSuitable(socket) {
+  if (Object.getPrototypeOf(socket) !== net.Socket.prototype) return false;
+
+  const handle = socket._handle;
+  const readable = socket._readableState;
+  const writable = socket._writableState;
+
+  return (
+    handle !== null &&
+    handle !== undefined &&
+    handle.fd >= 0 &&
+    typeof handle.readStop === 'function' &&
+    !socket.connecting &&
+    !socket.destroyed &&
+    socket.readable &&
+    socket.writable &&
+    writable.length === 0 &&
+    writable.corked === 0 &&
+    !readable.objectMode &&
+    !readable.ended &&
+    readable.encoding === null &&
+    socket.listenerCount('data') === 0 &&
+    socket.listenerCount('readable') === 0 &&
+    nativeSocket.isUnpatched(socket)
+  );
+}
+
+/**
+ * Takes a socket over.
+ *
+ * @param {WebSocket} websocket The `WebSocket`
+ * @param {net.Socket} socket The socket
+ * @param {Buffer} head What was received with the handshake
+ * @return {Boolean} Whether that was possible
+ * @private
+ */
+function take(websocket, socket, head) {
+  const handle = socket._handle;
+
+  if (handle.reading) {
+    handle.reading = false;
+    handle.readStop();
+  }
+
+  //
+  // If the upgrade was handled late, more may have been received since.
+  //
+  const { length } = socket._readableState;
+
+  if (length > 0) head = Buffer.concat([head, socket.read(length)]);
+
+  const receiver = websocket._receiver;
+  const id = engine.adopt(handle.fd, receiver.decoder(), head);
+
+  if (id === -1) {
+    if (length > 0) socket.unshift(head.subarray(head.length - length));
+    return false;
+  }
+
+  const connection = new NativeConnection(
+    id,
+    socket,
+    websocket,
+    head.length > 0
+  );
+
+  connections[id] = connection;
+  receiver._connection = connection;
+  websocket._sender._connection = connection;
+  nativeSocket.convert(socket, connection);
+  return true;
+}
+
+/**
+ * Starts the engine.
+ *
+ * @private
+ */
+function start() {
+  try {
+    engine = new binding.Engine(turn);
+  } catch (err) {
+    engine = false;
+    return;
+  }
+
+  outbox = new Outbox(engine);
+
+  //
+  // What was sent before the process exits is handed to the kernel.
+  //
+  process.on('exit', () => outbox.flush());
+}
+
+/**
+ * Counts the connections that keep the process alive.
+ *
+ * @param {Number} change How many more there are
+ * @private
+ */
+function reference(change) {
+  const before = referenced;
+
+  referenced += change;
+  if ((before === 0) !== (referenced === 0)) {
+    engine.setReferenced(referenced !== 0);
+  }
+}
+
+/**
+ * Schedules a turn that no readiness would call for.
+ *
+ * @private
+ */
+function schedule() {
+  if (scheduled) return;
+
+  scheduled = true;
+  setImmediate(() => {
+    scheduled = false;
+    turn();
+  });
+}
+
+/**
+ * Takes a batch of events from the engine and dispatches it.
+ *
+ * @private
+ */
+function turn() {
+  inbox.prepare();
+
+  const count = engine.turn(inbox.rows, inbox.slab, inbox.used);
+  const { rows } = inbox;
+  const end = (count + 1) * ROW;
+  let sinceFlush = 0;
+  let i = ROW;
+
+  inbox.commit();
+  if (rows[2] !== 0) schedule();
+
+  outbox.dispatching = true;
+
+  while (i < end) {
+    const id = rows[i];
+    let next = i + ROW;
+
+    while (next < end && rows[next] === id) next += ROW;
+
+    const connection = connections[id];
+
+    if (connection !== null) {
+      try {
+        connection._dispatch(i, next);
+      } catch (err) {
+        binding.fatalException(err);
+      }
+    }
+
+    i = next;
+
+    if (i < end) {
+      if (++sinceFlush === FLUSH_INTERVAL) {
+        sinceFlush = 0;
+        outbox.flush();
+      }
+
+      //
+      // With ws each connection has a callback of its own, after which ticks
+      // and microtasks run.
+      //
+      process._tickCallback();
+    }
+  }
+
+  outbox.dispatching = false;
+  outbox.flush();
+}
+
+/**
+ * What is left of a list of buffers after some bytes of it were written.
+ *
+ * @param {Buffer[]} list The list
+ * @param {Number} written How many bytes were written
+ * @return {(Buffer[]|null)} The rest, `null` if there is none
+ * @private
+ */
+function remainder(list, written) {
+  for (let i = 0; i < list.length; i++) {
+    if (written < list[i].length) {
+      return [list[i].subarray(written), ...list.slice(i + 1)];
+    }
+
+    written -= list[i].length;
+  }
+
+  return null;
+}
+
+/**
+ * Builds the error that Node reports for a failed system call.
+ *
+ * @param {Number} errno The errno, positive
+ * @param {String} syscall The name of the call
+ * @return {Error} The error
+ * @private
+ */
+function errnoException(errno, syscall) {
+  const [code] = getSystemErrorMap().get(-errno) || [`Unknown error ${errno}`];
+  const err = new Error(`${syscall} ${code}`);
+
+  err.errno = -errno;
+  err.code = code;
+  err.syscall = syscall;
+  return err;
+}

@@ -1,0 +1,344 @@
+'use strict';
+
+const { randomFillSync } = require('crypto');
+const {
+  types: { isUint8Array }
+} = require('util');
+
+const { EMPTY_BUFFER } = require('./constants');
+
+//
+// The flags of `src/binding/outbox.rs`.
+//
+const RAW = 0x100;
+const MASK = 0x200;
+
+const ROW = 4;
+const MAX_ROWS = 1024;
+
+const SLAB_SIZE = 128 * 1024;
+
+/** Payloads above this many bytes are not copied but handed to the kernel. */
+const SMALL = 16 * 1024;
+
+/** A character of a string has at most three bytes in UTF-8. */
+const SMALL_STRING = Math.floor(SMALL / 3);
+
+/** Room before a payload for its frame header. */
+const HEADER = 14;
+
+const KEY_POOL_SIZE = 8 * 1024;
+
+/**
+ * The frames that were sent in a tick, waiting to be handed to the addon in one
+ * go: rows, and a slab with the payloads.
+ */
+class Outbox {
+  /**
+   * Creates an Outbox instance.
+   *
+   * @param {Object} engine The addon's engine
+   */
+  constructor(engine) {
+    this._engine = engine;
+    this._rows = new Uint32Array(MAX_ROWS * ROW);
+    this._connections = new Array(MAX_ROWS).fill(null);
+    this._tickets = new Array(MAX_ROWS).fill(null);
+    this._slab = EMPTY_BUFFER;
+    this._used = 0;
+    this._count = 0;
+    this._scheduled = false;
+    this._flush = () => {
+      this._scheduled = false;
+      this.flush();
+    };
+
+    this._keys = EMPTY_BUFFER;
+    this._usedKeys = 0;
+
+    //
+    // The last text that was queued, and where it lies: one that is sent to
+    // many connections is encoded once.
+    //
+    this._text = '';
+    this._textOffset = 0;
+    this._textLength = -1;
+
+    /**
+     * Whether a batch of events is being dispatched. What is sent meanwhile is
+     * flushed by whoever dispatches.
+     */
+    this.dispatching = false;
+  }
+
+  /**
+   * Whether frames wait.
+   *
+   * @type {Boolean}
+   */
+  get isEmpty() {
+    return this._count === 0;
+  }
+
+  /**
+   * Queues a frame whose header is yet to be written.
+   *
+   * @param {NativeConnection} connection The connection
+   * @param {Number} firstByte The first byte of the frame
+   * @param {*} data The payload
+   * @param {Boolean} mask Whether to mask it
+   * @param {Function} [cb] Callback
+   * @return {Boolean} `false` if this is not the way to send it
+   * @public
+   */
+  send(connection, firstByte, data, mask, cb) {
+    if (typeof data === 'string') {
+      if (data.length > SMALL_STRING) return false;
+
+      if (!mask && data === this._text && this._textLength !== -1) {
+        this._push(
+          connection,
+          firstByte,
+          this._textOffset,
+          this._textLength,
+          cb
+        );
+        return true;
+      }
+
+      this._reserve(data.length * 3);
+
+      const offset = this._used + headerRoom(data.length, mask);
+      const length =
+        data.length === 0 ? 0 : this._slab.utf8Write(data, offset);
+
+      if (!mask) {
+        this._text = data;
+        this._textOffset = offset;
+        this._textLength = length;
+      }
+
+      this._add(connection, firstByte, offset, length, mask, cb);
+      return true;
+    }
+
+    if (!isUint8Array(data) || data.length > SMALL) return false;
+
+    this._reserve(data.length);
+
+    const offset = this._used + headerRoom(data.length, mask);
+
+    this._slab.set(data, offset);
+    this._add(connection, firstByte, offset, data.length, mask, cb);
+    return true;
+  }
+
+  /**
+   * Queues bytes as they are.
+   *
+   * @param {NativeConnection} connection The connection
+   * @param {(Buffer|String)[]} list The bytes
+   * @param {Function} [cb] Callback
+   * @return {Boolean} `false` if this is not the way to send them
+   * @public
+   */
+  sendRaw(connection, list, cb) {
+    let length = 0;
+
+    for (let i = 0; i < list.length; i++) {
+      if (typeof list[i] === 'string') length += list[i].length * 3;
+      else if (isUint8Array(list[i])) length += list[i].length;
+      else return false;
+    }
+
+    if (length > SMALL) return false;
+
+    this._reserve(length);
+
+    const start = this._used;
+    let offset = start;
+
+    for (let i = 0; i < list.length; i++) {
+      if (typeof list[i] === 'string') {
+        offset += this._slab.utf8Write(list[i], offset);
+      } else {
+        this._slab.set(list[i], offset);
+        offset += list[i].length;
+      }
+    }
+
+    this._used = offset;
+    this._push(connection, RAW, start, offset - start, cb);
+    return true;
+  }
+
+  /**
+   * Hands everything that waits to the kernel, as far as it takes it. The rest
+   * goes through the sockets' own queues.
+   *
+   * @public
+   */
+  flush() {
+    const count = this._count;
+    if (count === 0) return;
+
+    this._count = 0;
+    this._textLength = -1;
+
+    const rows = this._rows;
+    const unsent = this._engine.flush(rows, count, this._slab);
+    let rest = null;
+
+    for (let i = 0; i < count; i++) {
+      const row = i * ROW;
+
+      this._connections[i].bytesWritten += rows[row + 1];
+
+      if (unsent !== 0 && rows[row + 3] !== 0) {
+        if (rest === null) rest = [];
+        rest.push([
+          this._connections[i],
+          this._slab.subarray(rows[row + 2], rows[row + 2] + rows[row + 3]),
+          this._tickets[i]
+        ]);
+      }
+
+      this._connections[i] = null;
+      this._tickets[i] = null;
+    }
+
+    if (rest === null) {
+      this._used = 0;
+      return;
+    }
+
+    //
+    // The sockets refer to the slab now.
+    //
+    this._slab = EMPTY_BUFFER;
+    this._used = 0;
+
+    for (const [connection, bytes, ticket] of rest) {
+      connection.writeRest(bytes, ticket);
+    }
+  }
+
+  /**
+   * Makes room for a payload.
+   *
+   * @param {Number} length The length in bytes that it may have
+   * @private
+   */
+  _reserve(length) {
+    if (this._slab.length - this._used < HEADER + length) {
+      this.flush();
+
+      if (this._slab.length < HEADER + length) {
+        this._slab = Buffer.allocUnsafeSlow(SLAB_SIZE);
+      }
+    }
+  }
+
+  /**
+   * Adds a row for a payload that lies behind `_used`.
+   *
+   * @param {NativeConnection} connection The connection
+   * @param {Number} firstByte The first byte of the frame
+   * @param {Number} offset Where the payload begins
+   * @param {Number} length Its length in bytes
+   * @param {Boolean} mask Whether to mask it
+   * @param {Function} [cb] Callback
+   * @private
+   */
+  _add(connection, firstByte, offset, length, mask, cb) {
+    let flags = firstByte;
+
+    if (mask) {
+      if (this._usedKeys === this._keys.length) {
+        if (this._usedKeys === 0) this._keys = Buffer.alloc(KEY_POOL_SIZE);
+        randomFillSync(this._keys);
+        this._usedKeys = 0;
+      }
+
+      const slab = this._slab;
+      const keys = this._keys;
+      const used = this._usedKeys;
+
+      slab[offset - 4] = keys[used];
+      slab[offset - 3] = keys[used + 1];
+      slab[offset - 2] = keys[used + 2];
+      slab[offset - 1] = keys[used + 3];
+      this._usedKeys = used + 4;
+      flags |= MASK;
+    }
+
+    this._used = offset + length;
+    this._push(connection, flags, offset, length, cb);
+  }
+
+  /**
+   * Adds a row.
+   *
+   * @param {NativeConnection} connection The connection
+   * @param {Number} flags The flags, with the first byte of the frame
+   * @param {Number} offset Where the bytes begin
+   * @param {Number} length Their length
+   * @param {Function} [cb] Callback
+   * @private
+   */
+  _push(connection, flags, offset, length, cb) {
+    const index = this._count++;
+    const row = index * ROW;
+
+    this._rows[row] = connection.id;
+    this._rows[row + 1] = flags;
+    this._rows[row + 2] = offset;
+    this._rows[row + 3] = length;
+    this._connections[index] = connection;
+
+    if (typeof cb === 'function') {
+      const ticket = { outbox: this, cb };
+
+      this._tickets[index] = ticket;
+      process.nextTick(settle, ticket);
+    }
+
+    if (this._count === MAX_ROWS) {
+      this.flush();
+    } else if (!this.dispatching && !this._scheduled) {
+      this._scheduled = true;
+      process.nextTick(this._flush);
+    }
+  }
+}
+
+module.exports = Outbox;
+
+/**
+ * Calls the callback of a frame, unless the kernel did not take it.
+ *
+ * @param {Object} ticket The ticket of the frame
+ * @private
+ */
+function settle(ticket) {
+  ticket.outbox.flush();
+
+  const { cb } = ticket;
+
+  if (cb !== null) cb(null);
+}
+
+/**
+ * How much room to leave before a payload. It is that of its frame header where
+ * that is known, so that the frames of a connection lie side by side.
+ *
+ * @param {Number} length The length of the payload, in bytes or characters
+ * @param {Boolean} mask Whether there is a masking key
+ * @return {Number} The room in bytes
+ * @private
+ */
+function headerRoom(length, mask) {
+  const room = length <= 41 ? 2 : 4;
+
+  return mask ? room + 4 : room;
+}

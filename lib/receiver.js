@@ -1,0 +1,446 @@
+'use strict';
+
+const zlib = require('zlib');
+const { Writable } = require('stream');
+
+const PerMessageDeflate = require('./permessage-deflate');
+const binding = require('./binding');
+const { BINARY_TYPES, kStatusCode, kWebSocket } = require('./constants');
+const { toArrayBuffer } = require('./buffer-util');
+const {
+  BINARY,
+  CLOSE,
+  COMPRESSED,
+  ERROR,
+  FRAGMENTS,
+  Inbox,
+  PING,
+  PONG,
+  RANGE_ERROR,
+  ROW,
+  TEXT
+} = require('./inbox');
+
+const GET_INFO = 0;
+const INFLATING = 5;
+const DEFER_EVENT = 6;
+
+/**
+ * Written to a receiver to make it work off what it holds, so that the stream
+ * does not finish before that.
+ */
+const HELD = Buffer.alloc(0);
+
+/** Used by all receivers in turn: rows are read before anything is emitted. */
+const inbox = new Inbox();
+
+/**
+ * The receiving end of a connection: a writable stream of bytes that emits the
+ * messages in them. The bytes are decoded by the addon.
+ *
+ * The native driver does not write bytes but hands over events that are decoded
+ * already; see `receive()`.
+ *
+ * @extends Writable
+ */
+class Receiver extends Writable {
+  /**
+   * Creates a Receiver instance.
+   *
+   * @param {Object} [options] Options object
+   * @param {Boolean} [options.allowSynchronousEvents=true] Whether several
+   *     `'message'`, `'ping'`, and `'pong'` events may be emitted in a tick
+   * @param {String} [options.binaryType=nodebuffer] The type of binary messages
+   * @param {Object} [options.extensions] The negotiated extensions
+   * @param {Boolean} [options.isServer=false] Whether this is the server's side
+   * @param {Number} [options.maxBufferedChunks=0] How many chunks may wait for
+   *     the rest of a frame, 0 for no limit
+   * @param {Number} [options.maxFragments=0] How many frames a message may have,
+   *     0 for no limit
+   * @param {Number} [options.maxPayload=0] How many bytes a message may have, 0
+   *     for no limit
+   * @param {Boolean} [options.skipUTF8Validation=false] Whether text and close
+   *     reasons are not checked
+   */
+  constructor(options = {}) {
+    super();
+
+    const { allowSynchronousEvents } = options;
+
+    this._allowSynchronousEvents =
+      allowSynchronousEvents === undefined ? true : allowSynchronousEvents;
+    this._binaryType = options.binaryType || BINARY_TYPES[0];
+    this._extensions = options.extensions || {};
+    this._isServer = !!options.isServer;
+    this._maxBufferedChunks = options.maxBufferedChunks | 0;
+    this._maxFragments = options.maxFragments | 0;
+    this._maxPayload = options.maxPayload | 0;
+    this._skipUTF8Validation = !!options.skipUTF8Validation;
+    this[kWebSocket] = undefined;
+
+    this._decoder = null;
+    this._connection = null;
+
+    this._errored = false;
+    this._state = GET_INFO;
+
+    //
+    // What is being worked off: a chunk from `_offset` on, the events that were
+    // decoded but not emitted yet from `_next` on, and the callback of the
+    // pending write.
+    //
+    this._chunk = HELD;
+    this._offset = 0;
+    this._events = [];
+    this._next = 0;
+    this._callback = null;
+  }
+
+  /**
+   * The length of the message being received, as far as it is known.
+   *
+   * @type {Number}
+   */
+  get _totalPayloadLength() {
+    if (this._connection !== null) {
+      return this._connection.totalPayloadLength();
+    }
+
+    return this._decoder === null ? 0 : this._decoder.totalPayloadLength;
+  }
+
+  /**
+   * The decoder. It is made when first needed because the extensions may be
+   * set until then.
+   *
+   * @return {Object} The decoder
+   * @public
+   */
+  decoder() {
+    if (this._decoder !== null) return this._decoder;
+
+    const extension = this._extensions[PerMessageDeflate.extensionName];
+    const params = (extension && extension.params) || {};
+    const peer = this._isServer ? 'client' : 'server';
+    let windowBits = 0;
+
+    if (extension) {
+      const value = params[`${peer}_max_window_bits`];
+      windowBits = typeof value === 'number' ? value : 15;
+    }
+
+    this._decoder = new binding.Decoder({
+      isServer: this._isServer,
+      maxBufferedChunks: Math.max(this._maxBufferedChunks, 0),
+      maxFragments: Math.max(this._maxFragments, 0),
+      maxPayload: Math.max(this._maxPayload, 0),
+      noContextTakeover: !!params[`${peer}_no_context_takeover`],
+      skipUtf8Validation: this._skipUTF8Validation,
+      windowBits
+    });
+
+    return this._decoder;
+  }
+
+  /**
+   * Implements `Writable.prototype._write()`.
+   *
+   * @param {Buffer} chunk The chunk of data to write
+   * @param {String} encoding The character encoding of `chunk`
+   * @param {Function} cb Callback
+   * @private
+   */
+  _write(chunk, encoding, cb) {
+    this._callback = cb;
+    this._chunk = chunk;
+    this._offset = 0;
+    this._run();
+  }
+
+  /**
+   * Takes events of the native driver. They are emitted at once, unless they
+   * must wait for their turn.
+   *
+   * @param {Inbox} batch The inbox
+   * @param {Number} i The index of the first word of the first row
+   * @param {Number} end The index after the last row
+   * @param {Object} source The engine
+   * @public
+   */
+  receive(batch, i, end, source) {
+    let fragments = null;
+
+    for (; i < end; i += ROW) {
+      const word = batch.rows[i + 1];
+      const kind = word & 0xff;
+      const detail = word >>> 8;
+      const data = batch.payload(i, source);
+
+      if (kind === FRAGMENTS) {
+        fragments = data;
+        continue;
+      }
+
+      if (
+        this._callback === null &&
+        kind !== ERROR &&
+        (kind === CLOSE ||
+          (this._allowSynchronousEvents &&
+            (kind > BINARY || (detail & COMPRESSED) === 0)))
+      ) {
+        try {
+          this._emit(kind, detail, data, fragments);
+        } catch (err) {
+          //
+          // As if each event had been delivered by a callback of its own.
+          //
+          binding.fatalException(err);
+        }
+      } else {
+        this._events.push({ kind, detail, data, fragments });
+        if (this._callback === null) this.write(HELD);
+      }
+
+      fragments = null;
+    }
+  }
+
+  /**
+   * Whether events wait to be emitted.
+   *
+   * @type {Boolean}
+   */
+  get isHolding() {
+    return this._next < this._events.length;
+  }
+
+  /**
+   * Emits events until there are no more, or one must wait.
+   *
+   * @private
+   */
+  _run() {
+    try {
+      do {
+        while (this._next < this._events.length) {
+          if (!this._process()) return;
+        }
+      } while (this._decode());
+    } catch (err) {
+      //
+      // A listener has thrown. This is an uncaught exception like any other,
+      // but what was received after that is not lost.
+      //
+      setImmediate(() => this._run());
+      throw err;
+    }
+
+    const cb = this._callback;
+
+    this._callback = null;
+    cb();
+  }
+
+  /**
+   * Processes the first of the waiting events.
+   *
+   * @return {Boolean} `false` if this ends the run
+   * @private
+   */
+  _process() {
+    const event = this._events[this._next];
+    const compressed =
+      event.kind <= BINARY && (event.detail & COMPRESSED) !== 0;
+
+    if (event.kind === ERROR) {
+      this._shift();
+      this._errored = true;
+
+      const cb = this._callback;
+
+      this._callback = null;
+      cb(this._createError(event.detail, event.data));
+      return false;
+    }
+
+    if (event.kind === CLOSE || (this._allowSynchronousEvents && !compressed)) {
+      this._shift();
+      this._emit(event.kind, event.detail, event.data, event.fragments);
+      return true;
+    }
+
+    //
+    // A message that arrived compressed takes a turn of its own. It is
+    // decompressed already, but programs that work with many small compressed
+    // messages should not see a longer block of events than when decompressing
+    // was asynchronous.
+    //
+    this._state = compressed ? INFLATING : DEFER_EVENT;
+
+    setImmediate(() => {
+      this._shift();
+
+      try {
+        this._emit(event.kind, event.detail, event.data, event.fragments);
+      } finally {
+        this._state = GET_INFO;
+        this._run();
+      }
+    });
+
+    return false;
+  }
+
+  /**
+   * Removes the first of the waiting events.
+   *
+   * @private
+   */
+  _shift() {
+    if (++this._next === this._events.length) {
+      this._events = [];
+      this._next = 0;
+    }
+  }
+
+  /**
+   * Decodes what is left of the chunk.
+   *
+   * @return {Boolean} `true` if there may be events now
+   * @private
+   */
+  _decode() {
+    const chunk = this._chunk;
+    if (this._offset === chunk.length) {
+      this._chunk = HELD;
+      this._offset = 0;
+      return false;
+    }
+
+    const decoder = this.decoder();
+    const { rows } = inbox;
+
+    inbox.prepare();
+
+    const end =
+      ROW + decoder.feed(chunk, this._offset, rows, inbox.slab, inbox.used) * ROW;
+    let fragments = null;
+
+    inbox.commit();
+    this._offset = rows[2];
+
+    for (let i = ROW; i < end; i += ROW) {
+      const word = rows[i + 1];
+      const kind = word & 0xff;
+      const data = inbox.payload(i, decoder);
+
+      if (kind === FRAGMENTS) {
+        fragments = data;
+      } else {
+        this._events.push({ kind, detail: word >>> 8, data, fragments });
+        fragments = null;
+      }
+    }
+
+    return true;
+  }
+
+  /**
+   * Emits an event.
+   *
+   * @param {Number} kind The kind of the row
+   * @param {Number} detail The detail of the row
+   * @param {Buffer} data The payload
+   * @param {Buffer} [fragments] The lengths of the fragments of a message
+   * @private
+   */
+  _emit(kind, detail, data, fragments) {
+    switch (kind) {
+      case TEXT:
+        this.emit('message', data, false);
+        break;
+      case BINARY:
+        this.emit('message', this._convert(data, fragments), true);
+        break;
+      case PING:
+        this.emit('ping', data);
+        break;
+      case PONG:
+        this.emit('pong', data);
+        break;
+      case CLOSE:
+        this.emit('conclude', detail, data);
+        this.end();
+        break;
+    }
+  }
+
+  /**
+   * Converts a binary message to the type that was asked for.
+   *
+   * @param {Buffer} data The message
+   * @param {Buffer} [fragments] The lengths of its fragments, if there are
+   *     several
+   * @return {(Buffer|ArrayBuffer|Buffer[]|Blob)} The message
+   * @private
+   */
+  _convert(data, fragments) {
+    switch (this._binaryType) {
+      case 'nodebuffer':
+        return data;
+      case 'arraybuffer':
+        return data.length === 0 ? new ArrayBuffer(0) : toArrayBuffer(data);
+      case 'blob':
+        return new Blob([data]);
+      default:
+        return split(data, fragments);
+    }
+  }
+
+  /**
+   * Builds the error of an error row.
+   *
+   * @param {Number} detail The detail of the row
+   * @param {Buffer} text The payload of the row
+   * @return {(Error|RangeError)} The error
+   * @private
+   */
+  _createError(detail, text) {
+    const [code, message] = text.toString().split('\n');
+    const err =
+      (detail & RANGE_ERROR) === 0 ? new Error(message) : new RangeError(message);
+
+    Error.captureStackTrace(err, this._createError);
+    if (zlib.constants[code] !== undefined) err.errno = zlib.constants[code];
+    err.code = code;
+    err[kStatusCode] = detail & 0xffff;
+    return err;
+  }
+}
+
+module.exports = Receiver;
+
+/**
+ * Splits a message into its fragments.
+ *
+ * @param {Buffer} data The message
+ * @param {Buffer} [fragments] The lengths of the fragments, if there are several
+ * @return {Buffer[]} The fragments that are not empty
+ * @private
+ */
+function split(data, fragments) {
+  if (data.length === 0) return [];
+  if (fragments === null) return [data];
+
+  const list = [];
+  let start = 0;
+
+  for (let i = 0; i < fragments.length; i += 4) {
+    const end = start + fragments.readUInt32LE(i);
+
+    list.push(data.subarray(start, end));
+    start = end;
+  }
+
+  return list;
+}

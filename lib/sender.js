@@ -1,0 +1,621 @@
+'use strict';
+
+const { randomFillSync } = require('crypto');
+const {
+  types: { isUint8Array }
+} = require('util');
+
+const PerMessageDeflate = require('./permessage-deflate');
+const { EMPTY_BUFFER, kWebSocket, NOOP } = require('./constants');
+const { isBlob, isValidStatusCode } = require('./validation');
+const { mask: applyMask, toBuffer } = require('./buffer-util');
+
+const kByteLength = Symbol('kByteLength');
+
+const FIN = 0x80;
+const RSV1 = 0x40;
+const MASK = 0x80;
+
+const CONTINUATION = 0x00;
+const TEXT = 0x01;
+const BINARY = 0x02;
+const CLOSE = 0x08;
+const PING = 0x09;
+const PONG = 0x0a;
+
+const MAX_CONTROL_PAYLOAD = 125;
+
+const DEFAULT = 0;
+const DEFLATING = 1;
+const GET_BLOB_DATA = 2;
+
+const sharedMask = Buffer.alloc(4);
+
+/**
+ * Random bytes for masking keys, fetched many at a time.
+ */
+const random = { pool: null, used: 0 };
+const RANDOM_POOL_SIZE = 8 * 1024;
+
+/**
+ * The sending end of a connection.
+ */
+class Sender {
+  /**
+   * Creates a Sender instance.
+   *
+   * @param {Duplex} socket The socket to write to
+   * @param {Object} [extensions] The negotiated extensions
+   * @param {Function} [generateMask] Generates the masking keys
+   */
+  constructor(socket, extensions, generateMask) {
+    this._extensions = extensions || {};
+
+    if (generateMask) {
+      this._generateMask = generateMask;
+      this._maskBuffer = Buffer.alloc(4);
+    }
+
+    this._socket = socket;
+
+    this._firstFragment = true;
+    this._compress = false;
+
+    this._bufferedBytes = 0;
+    this._queue = [];
+    this._state = DEFAULT;
+    this.onerror = NOOP;
+    this[kWebSocket] = undefined;
+
+    //
+    // The connection of the native driver, while that serves the socket.
+    //
+    this._connection = null;
+  }
+
+  /**
+   * Builds a frame.
+   *
+   * @param {(Buffer|String)} data The payload
+   * @param {Object} options Options object
+   * @param {Boolean} [options.fin=false] Whether to set the FIN bit
+   * @param {Function} [options.generateMask] Generates the masking key
+   * @param {Boolean} [options.mask=false] Whether to mask the payload
+   * @param {Buffer} [options.maskBuffer] Where to put the masking key
+   * @param {Number} options.opcode The opcode
+   * @param {Boolean} [options.readOnly=false] Whether `data` must not be
+   *     modified
+   * @param {Boolean} [options.rsv1=false] Whether to set the RSV1 bit
+   * @return {(Buffer|String)[]} The frame, in one or two pieces
+   * @public
+   */
+  static frame(data, options) {
+    const key = options.mask ? maskingKey(options) : null;
+    const masked = key !== null && (key[0] | key[1] | key[2] | key[3]) !== 0;
+    const merge = masked && options.readOnly && typeof data !== 'string';
+    let length;
+
+    if (typeof data !== 'string') {
+      length = data.length;
+    } else if (!masked && options[kByteLength] !== undefined) {
+      length = options[kByteLength];
+    } else {
+      data = Buffer.from(data);
+      length = data.length;
+    }
+
+    const start = headerLength(length) + (key === null ? 0 : 4);
+    const target = Buffer.allocUnsafe(merge ? start + length : start);
+
+    writeHeader(target, data, length, key, options);
+
+    if (length === 0) return [target];
+
+    if (merge) {
+      applyMask(data, key, target, start, length);
+      return [target];
+    }
+
+    if (masked) applyMask(data, key, data, 0, length);
+    return [target, data];
+  }
+
+  /**
+   * Sends a close frame.
+   *
+   * @param {Number} [code] The status code
+   * @param {(String|Buffer)} [data] The reason
+   * @param {Boolean} [mask=false] Whether to mask the payload
+   * @param {Function} [cb] Callback
+   * @public
+   */
+  close(code, data, mask, cb) {
+    const payload = closePayload(code, data);
+    const options = this._controlOptions(CLOSE, payload.length, mask, false);
+
+    if (this._state === DEFAULT) {
+      this.sendFrame(Sender.frame(payload, options), cb);
+    } else {
+      this.enqueue([this.dispatch, payload, false, options, cb]);
+    }
+  }
+
+  /**
+   * Sends a ping frame.
+   *
+   * @param {*} data The payload
+   * @param {Boolean} [mask=false] Whether to mask it
+   * @param {Function} [cb] Callback
+   * @public
+   */
+  ping(data, mask, cb) {
+    this._control(PING, data, mask, cb);
+  }
+
+  /**
+   * Sends a pong frame.
+   *
+   * @param {*} data The payload
+   * @param {Boolean} [mask=false] Whether to mask it
+   * @param {Function} [cb] Callback
+   * @public
+   */
+  pong(data, mask, cb) {
+    this._control(PONG, data, mask, cb);
+  }
+
+  /**
+   * Sends a data message, or a fragment of one.
+   *
+   * @param {*} data The payload
+   * @param {Object} options Options object
+   * @param {Boolean} [options.binary=false] Whether it is binary rather than
+   *     text
+   * @param {Boolean} [options.compress=false] Whether to compress it
+   * @param {Boolean} [options.fin=false] Whether it is the last fragment
+   * @param {Boolean} [options.mask=false] Whether to mask it
+   * @param {Function} [cb] Callback
+   * @public
+   */
+  send(data, options, cb) {
+    if (
+      this._connection !== null &&
+      this._state === DEFAULT &&
+      this._firstFragment &&
+      options.fin &&
+      !options.compress &&
+      this._connection.send(
+        FIN | (options.binary ? BINARY : TEXT),
+        data,
+        options.mask,
+        cb
+      )
+    ) {
+      this._compress = options.compress;
+      return;
+    }
+
+    const payload = measure(data);
+    const perMessageDeflate = this._extensions[PerMessageDeflate.extensionName];
+    let opcode = CONTINUATION;
+    let rsv1 = false;
+
+    if (this._firstFragment) {
+      opcode = options.binary ? BINARY : TEXT;
+      rsv1 = options.compress;
+
+      if (
+        rsv1 &&
+        perMessageDeflate &&
+        perMessageDeflate.params[
+          `${perMessageDeflate._isServer ? 'server' : 'client'}` +
+            '_no_context_takeover'
+        ]
+      ) {
+        rsv1 = payload.length >= perMessageDeflate._threshold;
+      }
+
+      this._firstFragment = false;
+      this._compress = rsv1;
+    }
+
+    if (options.fin) this._firstFragment = true;
+
+    this._submit(
+      payload.data,
+      this._compress,
+      {
+        [kByteLength]: payload.length,
+        fin: options.fin,
+        generateMask: this._generateMask,
+        mask: options.mask,
+        maskBuffer: this._maskBuffer,
+        opcode,
+        readOnly: payload.readOnly,
+        rsv1
+      },
+      cb
+    );
+  }
+
+  /**
+   * Sends a ping or a pong frame.
+   *
+   * @param {Number} opcode The opcode
+   * @param {*} data The payload
+   * @param {Boolean} mask Whether to mask it
+   * @param {Function} [cb] Callback
+   * @private
+   */
+  _control(opcode, data, mask, cb) {
+    const { data: payload, length, readOnly } = measure(data);
+
+    if (length > MAX_CONTROL_PAYLOAD) {
+      throw new RangeError('The data size must not be greater than 125 bytes');
+    }
+
+    if (
+      this._connection !== null &&
+      this._state === DEFAULT &&
+      this._connection.send(FIN | opcode, payload, mask, cb)
+    ) {
+      return;
+    }
+
+    this._submit(
+      payload,
+      false,
+      this._controlOptions(opcode, length, mask, readOnly),
+      cb
+    );
+  }
+
+  /**
+   * The frame options of a control frame.
+   *
+   * @param {Number} opcode The opcode
+   * @param {Number} length The length of the payload in bytes
+   * @param {Boolean} mask Whether to mask it
+   * @param {Boolean} readOnly Whether it must not be modified
+   * @return {Object} The options
+   * @private
+   */
+  _controlOptions(opcode, length, mask, readOnly) {
+    return {
+      [kByteLength]: length,
+      fin: true,
+      generateMask: this._generateMask,
+      mask,
+      maskBuffer: this._maskBuffer,
+      opcode,
+      readOnly,
+      rsv1: false
+    };
+  }
+
+  /**
+   * Starts a send operation, or queues it behind one that is under way.
+   *
+   * @param {(Blob|Buffer|String)} data The payload
+   * @param {Boolean} compress Whether to compress it
+   * @param {Object} options The frame options
+   * @param {Function} [cb] Callback
+   * @private
+   */
+  _submit(data, compress, options, cb) {
+    const operation = isBlob(data) ? this.getBlobData : this.dispatch;
+
+    if (this._state === DEFAULT) {
+      operation.call(this, data, compress, options, cb);
+    } else {
+      this.enqueue([operation, data, compress, options, cb]);
+    }
+  }
+
+  /**
+   * Reads the contents of a blob, and sends them.
+   *
+   * @param {Blob} blob The blob
+   * @param {Boolean} compress Whether to compress its contents
+   * @param {Object} options The frame options
+   * @param {Function} [cb] Callback
+   * @private
+   */
+  getBlobData(blob, compress, options, cb) {
+    this._bufferedBytes += options[kByteLength];
+    this._state = GET_BLOB_DATA;
+
+    //
+    // Callbacks that are called with an error are called in the next tick, so
+    // that what they throw is not taken for a rejection of the promise.
+    //
+    blob
+      .arrayBuffer()
+      .then((arrayBuffer) => {
+        if (this._socket.destroyed) {
+          const err = new Error(
+            'The socket was closed while the blob was being read'
+          );
+
+          process.nextTick(failAll, this, err, cb);
+          return;
+        }
+
+        this._bufferedBytes -= options[kByteLength];
+
+        const data = toBuffer(arrayBuffer);
+
+        if (compress) {
+          this.dispatch(data, compress, options, cb);
+          return;
+        }
+
+        this._state = DEFAULT;
+        this.sendFrame(Sender.frame(data, options), cb);
+        this.dequeue();
+      })
+      .catch((err) => {
+        process.nextTick(fail, this, err, cb);
+      });
+  }
+
+  /**
+   * Sends a frame, compressing its payload first if asked for.
+   *
+   * @param {(Buffer|String)} data The payload
+   * @param {Boolean} compress Whether to compress it
+   * @param {Object} options The frame options
+   * @param {Function} [cb] Callback
+   * @private
+   */
+  dispatch(data, compress, options, cb) {
+    if (!compress) {
+      this.sendFrame(Sender.frame(data, options), cb);
+      return;
+    }
+
+    this._bufferedBytes += options[kByteLength];
+    this._state = DEFLATING;
+
+    this._extensions[PerMessageDeflate.extensionName].compress(
+      data,
+      options.fin,
+      (_, compressed) => {
+        if (this._socket.destroyed) {
+          const err = new Error(
+            'The socket was closed while data was being compressed'
+          );
+
+          failAll(this, err, cb);
+          return;
+        }
+
+        this._bufferedBytes -= options[kByteLength];
+        this._state = DEFAULT;
+        options.readOnly = false;
+        this.sendFrame(Sender.frame(compressed, options), cb);
+        this.dequeue();
+      }
+    );
+  }
+
+  /**
+   * Runs queued send operations until one of them takes its time.
+   *
+   * @private
+   */
+  dequeue() {
+    while (this._queue.length !== 0 && this._state === DEFAULT) {
+      const [operation, ...args] = this._queue.shift();
+
+      this._bufferedBytes -= args[2][kByteLength];
+      Reflect.apply(operation, this, args);
+    }
+  }
+
+  /**
+   * Queues a send operation.
+   *
+   * @param {Array} params The method to call and its arguments: payload,
+   *     compress, options, callback
+   * @private
+   */
+  enqueue(params) {
+    this._bufferedBytes += params[3][kByteLength];
+    this._queue.push(params);
+  }
+
+  /**
+   * Writes a frame to the socket.
+   *
+   * @param {(Buffer|String)[]} list The frame
+   * @param {Function} [cb] Callback
+   * @private
+   */
+  sendFrame(list, cb) {
+    if (this._connection !== null && this._connection.sendFrame(list, cb)) {
+      return;
+    }
+
+    if (list.length !== 2) {
+      this._socket.write(list[0], cb);
+      return;
+    }
+
+    this._socket.cork();
+    this._socket.write(list[0]);
+    this._socket.write(list[1], cb);
+    this._socket.uncork();
+  }
+}
+
+module.exports = Sender;
+
+/**
+ * Provides a masking key.
+ *
+ * @param {Object} options The frame options
+ * @return {Buffer} The key, valid until the next call
+ * @private
+ */
+function maskingKey(options) {
+  const key = options.maskBuffer || sharedMask;
+
+  if (options.generateMask) {
+    options.generateMask(key);
+    return key;
+  }
+
+  if (random.pool === null) {
+    random.pool = Buffer.alloc(RANDOM_POOL_SIZE);
+    random.used = RANDOM_POOL_SIZE;
+  }
+
+  if (random.used === RANDOM_POOL_SIZE) {
+    randomFillSync(random.pool);
+    random.used = 0;
+  }
+
+  for (let i = 0; i < 4; i++) key[i] = random.pool[random.used++];
+
+  return key;
+}
+
+/**
+ * The length of a frame header without the masking key (RFC 6455, section 5.2).
+ *
+ * @param {Number} length The length of the payload in bytes
+ * @return {Number} The length of the header in bytes
+ * @private
+ */
+function headerLength(length) {
+  if (length <= MAX_CONTROL_PAYLOAD) return 2;
+  return length <= 0xffff ? 4 : 10;
+}
+
+/**
+ * Writes a frame header.
+ *
+ * @param {Buffer} target Where to
+ * @param {(Buffer|String)} data The payload
+ * @param {Number} length The length of the payload in bytes
+ * @param {Buffer} [key] The masking key
+ * @param {Object} options The frame options
+ * @private
+ */
+function writeHeader(target, data, length, key, options) {
+  const size = headerLength(length);
+
+  target[0] = options.fin ? options.opcode | FIN : options.opcode;
+  if (options.rsv1) target[0] |= RSV1;
+
+  if (size === 2) {
+    target[1] = length;
+  } else if (size === 4) {
+    target[1] = 126;
+    target.writeUInt16BE(length, 2);
+  } else {
+    target[1] = 127;
+    target[2] = target[3] = 0;
+    target.writeUIntBE(length, 4, 6);
+  }
+
+  if (key !== null) {
+    target[1] |= MASK;
+    target.set(key.subarray(0, 4), size);
+  }
+}
+
+/**
+ * Builds the payload of a close frame (RFC 6455, section 5.5.1).
+ *
+ * @param {Number} [code] The status code
+ * @param {(String|Uint8Array)} [reason] The reason
+ * @return {Buffer} The payload
+ * @throws {TypeError} If the code may not be sent, or the reason is of another
+ *     type
+ * @throws {RangeError} If the reason is too long
+ * @private
+ */
+function closePayload(code, reason) {
+  if (code === undefined) return EMPTY_BUFFER;
+
+  if (typeof code !== 'number' || !isValidStatusCode(code)) {
+    throw new TypeError('First argument must be a valid error code number');
+  }
+
+  const length =
+    reason === undefined || !reason.length ? 0 : Buffer.byteLength(reason);
+
+  if (length > MAX_CONTROL_PAYLOAD - 2) {
+    throw new RangeError('The message must not be greater than 123 bytes');
+  }
+
+  const payload = Buffer.allocUnsafe(2 + length);
+
+  payload.writeUInt16BE(code, 0);
+
+  if (length === 0) return payload;
+
+  if (typeof reason === 'string') {
+    payload.write(reason, 2);
+  } else if (isUint8Array(reason)) {
+    payload.set(reason, 2);
+  } else {
+    throw new TypeError('Second argument must be a string or a Uint8Array');
+  }
+
+  return payload;
+}
+
+/**
+ * Makes data ready to be framed.
+ *
+ * @param {*} data The data
+ * @return {Object} The data as a string, `Blob` or `Buffer`, its length in
+ *     bytes, and whether it must not be modified
+ * @private
+ */
+function measure(data) {
+  if (typeof data === 'string') {
+    return { data, length: Buffer.byteLength(data), readOnly: false };
+  }
+
+  if (isBlob(data)) return { data, length: data.size, readOnly: false };
+
+  const buffer = toBuffer(data);
+
+  return { data: buffer, length: buffer.length, readOnly: toBuffer.readOnly };
+}
+
+/**
+ * Calls the callback of an operation that has failed, and those of all that
+ * wait for it.
+ *
+ * @param {Sender} sender The sender
+ * @param {Error} err The error
+ * @param {Function} [cb] The callback of the operation
+ * @private
+ */
+function failAll(sender, err, cb) {
+  if (typeof cb === 'function') cb(err);
+
+  for (let i = 0; i < sender._queue.length; i++) {
+    const callback = sender._queue[i][4];
+
+    if (typeof callback === 'function') callback(err);
+  }
+}
+
+/**
+ * Handles the failure of an operation.
+ *
+ * @param {Sender} sender The sender
+ * @param {Error} err The error
+ * @param {Function} [cb] The callback of the operation
+ * @private
+ */
+function fail(sender, err, cb) {
+  failAll(sender, err, cb);
+  sender.onerror(err);
+}

@@ -1,0 +1,34 @@
+//! Functions without state: masking for `lib/buffer-util.js`.
+
+use napi_derive::napi;
+
+use super::memory::Memory;
+use crate::protocol::mask::{apply_mask, copy_masked};
+
+/// Writes the first `length` bytes of `source`, masked with the first four
+/// bytes of `key`, to `output` at `offset`. `source` and the target must not
+/// overlap. Does nothing when the lengths do not fit.
+#[napi]
+pub fn mask(
+    source: Memory<'_, u8>,
+    key: Memory<'_, u8>,
+    mut output: Memory<'_, u8>,
+    offset: u32,
+    length: u32,
+) {
+    let (offset, length) = (offset as usize, length as usize);
+    let target = output.get_mut(offset..offset + length);
+    if let (Some(target), Some(source), Some(key)) =
+        (target, source.get(..length), key.first_chunk())
+    {
+        copy_masked(target, source, *key, 0);
+    }
+}
+
+/// Unmasks `buffer` in place with the first four bytes of `key`.
+#[napi]
+pub fn unmask(mut buffer: Memory<'_, u8>, key: Memory<'_, u8>) {
+    if let Some(key) = key.first_chunk() {
+        apply_mask(&mut buffer, *key, 0);
+    }
+}

@@ -1,0 +1,318 @@
+//! The engine of one environment: a home nested in its event loop, as
+//! `lib/native.js` drives it.
+//!
+//! Readiness calls JavaScript once; JavaScript asks for the turn's batch,
+//! dispatches it, and hands over what was sent meanwhile in one flush.
+
+use std::cell::RefCell;
+use std::io::IoSlice;
+use std::os::fd::BorrowedFd;
+use std::ptr;
+use std::rc::Rc;
+
+use napi::bindgen_prelude::{BufferSlice, Function, Result};
+use napi::{sys, Env, Error, JsValue, Status};
+use napi_derive::napi;
+
+use super::decoder::{take_owned, Decoder};
+use super::memory::Memory;
+use super::outbox;
+use super::uv::{Poll, Watcher};
+use crate::engine::home::Home;
+use crate::engine::inbox::Inbox;
+
+/// The home and what its turns leave behind.
+pub(super) struct Nest {
+    home: RefCell<Home>,
+    poll: RefCell<Option<Poll>>,
+    owned: RefCell<Vec<Vec<u8>>>,
+}
+
+/// The native driver of one environment.
+#[napi]
+pub struct Engine {
+    nest: Rc<Nest>,
+}
+
+#[napi]
+impl Engine {
+    /// Nests a runtime in the event loop. `on_ready` is called without
+    /// arguments when a turn is due; it must not throw.
+    ///
+    /// # Errors
+    /// Where nesting is impossible: no `/proc`, no libuv, no descriptors left.
+    #[napi(constructor)]
+    pub fn new(env: Env, on_ready: Function<'_, (), ()>) -> Result<Self> {
+        let home = Home::new().map_err(|error| Error::from_reason(error.to_string()))?;
+        let nest = Rc::new(Nest {
+            home: RefCell::new(home),
+            poll: RefCell::new(None),
+            owned: RefCell::default(),
+        });
+        let caller = Caller::new(&env, &on_ready)?;
+        let uv_loop = env.get_uv_event_loop()?;
+        let epoll = nest.home.borrow().epoll();
+        // SAFETY: the loop is that of this environment, whose thread this is.
+        // The descriptor lives as long as the nest, which the cleanup hook
+        // keeps until the handle is closed.
+        let poll = unsafe { Poll::start(uv_loop.cast(), epoll, Box::new(caller)) };
+        let poll = poll.ok_or_else(|| Error::from_reason("no poll handle"))?;
+        nest.poll.replace(Some(poll));
+        close_with_environment(&env, nest.clone())?;
+        Ok(Self { nest })
+    }
+
+    /// Takes in the socket with the descriptor `fd`: the decoder's state moves
+    /// to the connection, `head` is what was received with the handshake.
+    /// Returns the connection's id, or -1 if the socket can't be taken.
+    #[napi]
+    pub fn adopt(&self, fd: i32, decoder: &mut Decoder, head: Memory<'_, u8>) -> i64 {
+        let Some(receiver) = decoder.receiver.take().filter(|_| fd >= 0) else {
+            return -1;
+        };
+        // SAFETY: JavaScript passes the descriptor of a handle that it holds
+        // open; should it not be open, duplicating it fails.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        match self
+            .nest
+            .home
+            .borrow_mut()
+            .adopt(fd, receiver, head.to_vec())
+        {
+            Ok(id) => id.into(),
+            Err((_, receiver)) => {
+                decoder.receiver = Some(receiver);
+                -1
+            }
+        }
+    }
+
+    /// Lets a connection go: its state moves back to `decoder`. Returns bytes
+    /// that were received but not decoded.
+    #[napi]
+    pub fn release<'env>(
+        &self,
+        env: &'env Env,
+        id: u32,
+        decoder: &mut Decoder,
+    ) -> Result<BufferSlice<'env>> {
+        let mut rest = Vec::new();
+        if let Some(connection) = self.nest.home.borrow_mut().release(id) {
+            let (receiver, backlog) = connection.into_parts();
+            decoder.receiver = Some(receiver);
+            rest = backlog;
+        }
+        BufferSlice::copy_from(env, rest)
+    }
+
+    /// Starts or stops the delivery of what a connection receives. Returns
+    /// whether a turn is due without a readiness that would call for it.
+    #[napi]
+    pub fn set_reading(&self, id: u32, reading: bool) -> bool {
+        let mut home = self.nest.home.borrow_mut();
+        home.set_reading(id, reading);
+        home.is_due()
+    }
+
+    /// Keeps the process alive, or no longer.
+    #[napi]
+    pub fn set_referenced(&self, referenced: bool) {
+        if let Some(poll) = &*self.nest.poll.borrow() {
+            poll.set_referenced(referenced);
+        }
+    }
+
+    /// One turn. Rows go to `rows` after a header of one row (`[rows, used
+    /// bytes of the slab, 1 if another turn is due, 0]`), small payloads to
+    /// `slab` after `used`. Returns the number of rows.
+    #[napi]
+    pub fn turn(&self, mut rows: Memory<'_, u32>, mut slab: Memory<'_, u8>, used: u32) -> u32 {
+        let Some((header, rows)) = rows.split_first_chunk_mut::<4>() else {
+            return 0;
+        };
+        let mut owned = self.nest.owned.borrow_mut();
+        owned.clear();
+        let mut inbox = Inbox::new(rows, &mut slab, used as usize, &mut owned);
+        let mut home = self.nest.home.borrow_mut();
+        home.turn(&mut inbox);
+        let count = inbox.len() as u32;
+        *header = [count, inbox.used() as u32, home.is_due().into(), 0];
+        count
+    }
+
+    /// The payload of a row with the "owned" detail, of the last turn.
+    #[napi]
+    pub fn take_owned<'env>(&self, env: &'env Env, index: u32) -> Result<BufferSlice<'env>> {
+        take_owned(env, &mut self.nest.owned.borrow_mut(), index)
+    }
+
+    /// Sends the first `count` rows of `rows`; see `outbox.rs`. Returns how
+    /// many of them the kernel did not take in full.
+    #[napi]
+    pub fn flush(&self, mut rows: Memory<'_, u32>, count: u32, mut slab: Memory<'_, u8>) -> u32 {
+        outbox::flush(
+            &mut self.nest.home.borrow_mut(),
+            &mut rows,
+            count as usize,
+            &mut slab,
+        )
+    }
+
+    /// Hands one buffer to the kernel. Returns how many bytes it took, or the
+    /// negative errno.
+    #[napi]
+    pub fn write(&self, id: u32, buffer: Memory<'_, u8>) -> i64 {
+        self.send(id, &[IoSlice::new(&buffer)])
+    }
+
+    /// The same for several buffers in one call.
+    #[napi]
+    pub fn writev(&self, id: u32, buffers: Vec<Memory<'_, u8>>) -> i64 {
+        let slices: Vec<IoSlice<'_>> = buffers
+            .iter()
+            .take(outbox::MAX_SLICES)
+            .map(|buffer| IoSlice::new(buffer))
+            .collect();
+        self.send(id, &slices)
+    }
+
+    /// Asks for a writable row once the kernel takes bytes of `id` again.
+    #[napi]
+    pub fn want_write(&self, id: u32) {
+        self.nest.home.borrow_mut().want_write(id);
+    }
+
+    /// ws's `_totalPayloadLength` of a connection.
+    #[napi]
+    pub fn total_payload_length(&self, id: u32) -> f64 {
+        let home = self.nest.home.borrow();
+        home.total_payload_length(id).unwrap_or(0) as f64
+    }
+
+    fn send(&self, id: u32, slices: &[IoSlice<'_>]) -> i64 {
+        match self.nest.home.borrow_mut().write(id, slices) {
+            Ok(sent) => sent as i64,
+            Err(error) => -i64::from(error.raw_os_error().unwrap_or(libc::EIO)),
+        }
+    }
+}
+
+/// Reports `error` as an uncaught exception, as if it had been thrown from a
+/// callback of its own. Returns if the program handles it.
+#[napi]
+pub fn fatal_exception(env: Env, error: napi::Unknown<'_>) {
+    // SAFETY: both are of the current call.
+    unsafe { sys::napi_fatal_exception(env.raw(), error.raw()) };
+}
+
+/// Calls JavaScript when a turn is due.
+struct Caller {
+    env: sys::napi_env,
+    function: sys::napi_ref,
+}
+
+impl Caller {
+    fn new(env: &Env, function: &Function<'_, (), ()>) -> Result<Self> {
+        let mut reference = ptr::null_mut();
+        // SAFETY: environment and value are of the current call.
+        let status = unsafe {
+            sys::napi_create_reference(env.raw(), function.value().value, 1, &mut reference)
+        };
+        if status != sys::Status::napi_ok {
+            return Err(Error::from_status(Status::from(status)));
+        }
+        Ok(Self {
+            env: env.raw(),
+            function: reference,
+        })
+    }
+
+    fn call(&self) -> Option<()> {
+        let (mut function, mut receiver) = (ptr::null_mut(), ptr::null_mut());
+        let ok = |status| (status == sys::Status::napi_ok).then_some(());
+        // SAFETY: called with a handle scope open, on the environment's
+        // thread; the reference lives as long as `self`.
+        ok(unsafe { sys::napi_get_reference_value(self.env, self.function, &mut function) })?;
+        // SAFETY: a handle scope is open.
+        ok(unsafe { sys::napi_create_object(self.env, &mut receiver) })?;
+        // SAFETY: function and receiver are values of the open scope. A null
+        // async context is the empty one; ticks run when the call returns.
+        let status = unsafe {
+            sys::napi_make_callback(
+                self.env,
+                ptr::null_mut(),
+                receiver,
+                function,
+                0,
+                ptr::null(),
+                ptr::null_mut(),
+            )
+        };
+        if status == sys::Status::napi_pending_exception {
+            let mut exception = ptr::null_mut();
+            // SAFETY: an exception is pending, as the status says.
+            ok(unsafe { sys::napi_get_and_clear_last_exception(self.env, &mut exception) })?;
+            // SAFETY: the exception is a value of the open scope.
+            ok(unsafe { sys::napi_fatal_exception(self.env, exception) })?;
+        }
+        Some(())
+    }
+}
+
+impl Watcher for Caller {
+    fn ready(&self) {
+        let mut scope = ptr::null_mut();
+        // SAFETY: libuv calls on the environment's thread, outside of any
+        // JavaScript; the environment lives until its cleanup hook has closed
+        // the handle.
+        if unsafe { sys::napi_open_handle_scope(self.env, &mut scope) } == sys::Status::napi_ok {
+            self.call();
+            // SAFETY: opened above, and nothing opened since is left open.
+            unsafe { sys::napi_close_handle_scope(self.env, scope) };
+        }
+    }
+}
+
+/// What the cleanup hook is given.
+struct Cleanup {
+    nest: Rc<Nest>,
+}
+
+/// Closes the poll handle and all connections of `nest` when the environment
+/// ends.
+fn close_with_environment(env: &Env, nest: Rc<Nest>) -> Result<()> {
+    let cleanup = Box::into_raw(Box::new(Cleanup { nest }));
+    // SAFETY: the hook gets the pointer once, and takes the box back.
+    let status = unsafe {
+        sys::napi_add_async_cleanup_hook(
+            env.raw(),
+            Some(on_environment_end),
+            cleanup.cast(),
+            ptr::null_mut(),
+        )
+    };
+    if status == sys::Status::napi_ok {
+        return Ok(());
+    }
+    Err(Error::from_status(Status::from(status)))
+}
+
+unsafe extern "C" fn on_environment_end(
+    hook: sys::napi_async_cleanup_hook_handle,
+    data: *mut std::ffi::c_void,
+) {
+    // SAFETY: the pointer is the box of `close_with_environment`; Node calls a
+    // hook once.
+    let cleanup = unsafe { Box::from_raw(data.cast::<Cleanup>()) };
+    let poll = cleanup.nest.poll.borrow_mut().take();
+    let done = move || {
+        drop(cleanup);
+        // SAFETY: the handle is the one this hook was called with; removing it
+        // tells Node that the asynchronous cleanup is over.
+        unsafe { sys::napi_remove_async_cleanup_hook(hook) };
+    };
+    match poll {
+        Some(poll) => poll.close(Box::new(done)),
+        None => done(),
+    }
+}

@@ -1,0 +1,95 @@
+//! Typed arrays as slices, for the length of one call.
+//!
+//! Used by the other files of the binding as argument types. What JavaScript
+//! must guarantee is said in `mod.rs`.
+
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::ptr;
+
+use napi::bindgen_prelude::{FromNapiValue, Result, TypeName, ValidateNapiValue};
+use napi::{sys, Error, Status, ValueType};
+
+/// The memory of a `Uint8Array` (or `Buffer`) or `Uint32Array` argument.
+pub struct Memory<'call, T> {
+    data: *mut T,
+    length: usize,
+    call: PhantomData<&'call mut [T]>,
+}
+
+/// Types of which JavaScript has arrays.
+pub trait Element {
+    /// N-API's name for such an array.
+    const TYPE: i32;
+}
+
+impl Element for u8 {
+    const TYPE: i32 = sys::TypedarrayType::uint8_array;
+}
+
+impl Element for u32 {
+    const TYPE: i32 = sys::TypedarrayType::uint32_array;
+}
+
+impl<T> Deref for Memory<'_, T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: N-API gave pointer and length of an array whose memory
+        // JavaScript can neither free nor detach during the call.
+        unsafe { std::slice::from_raw_parts(self.data, self.length) }
+    }
+}
+
+impl<T> DerefMut for Memory<'_, T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in `deref`; arguments of one call that are written do not
+        // overlap others, which `lib/` guarantees.
+        unsafe { std::slice::from_raw_parts_mut(self.data, self.length) }
+    }
+}
+
+impl<T: Element> FromNapiValue for Memory<'_, T> {
+    unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> Result<Self> {
+        let (mut kind, mut length, mut data) = (-1, 0, ptr::null_mut());
+        // SAFETY: environment and value are those of the current call; null
+        // pointers are for what is not asked for.
+        let status = unsafe {
+            sys::napi_get_typedarray_info(
+                env,
+                value,
+                &mut kind,
+                &mut length,
+                &mut data,
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
+        };
+        if status != sys::Status::napi_ok || kind != T::TYPE {
+            return Err(Error::from_status(Status::InvalidArg));
+        }
+        // An array without memory has no pointer, but a slice must have one.
+        let empty = data.is_null() || length == 0;
+        Ok(Self {
+            data: if empty {
+                ptr::NonNull::dangling().as_ptr()
+            } else {
+                data.cast()
+            },
+            length: if empty { 0 } else { length },
+            call: PhantomData,
+        })
+    }
+}
+
+impl<T> TypeName for Memory<'_, T> {
+    fn type_name() -> &'static str {
+        "TypedArray"
+    }
+
+    fn value_type() -> ValueType {
+        ValueType::Object
+    }
+}
+
+impl<T: Element> ValidateNapiValue for Memory<'_, T> {}

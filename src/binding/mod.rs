@@ -1,0 +1,21 @@
+//! What JavaScript sees of the engine and of the protocol.
+//!
+//! Converts and calls; decides nothing. Called by `lib/native.js`,
+//! `lib/receiver.js` and `lib/buffer-util.js`. All state belongs to one
+//! environment (main thread or worker): there are no globals.
+//!
+//! Memory crosses as typed arrays that are borrowed for the length of one
+//! call. JavaScript cannot run during that call, so nothing can detach or
+//! write them meanwhile; that no other thread writes them is what
+//! `lib/native.js` and `lib/receiver.js` must see to: rows and slabs are made
+//! there, over plain `ArrayBuffer`s, never over a `SharedArrayBuffer`.
+
+mod codec;
+mod decoder;
+#[cfg(target_os = "linux")]
+mod engine;
+mod memory;
+#[cfg(target_os = "linux")]
+mod outbox;
+#[cfg(target_os = "linux")]
+mod uv;

@@ -1,0 +1,135 @@
+//! Sending what JavaScript has queued in one tick, for all connections in one
+//! crossing.
+//!
+//! A row is `[connection, first byte of the frame | flags, offset, length]`;
+//! payloads lie in a slab, each with room for its frame header before it.
+//! Header and mask are written in place, neighbouring frames of a connection
+//! go out in one system call. On return a row is `[connection, bytes sent,
+//! offset, length]` of what the kernel did not take: the caller keeps it.
+
+use std::io::IoSlice;
+
+use crate::engine::home::Home;
+use crate::engine::inbox::ROW;
+use crate::protocol::frame::{FrameHeader, Opcode, MAX_HEADER};
+use crate::protocol::mask::apply_mask;
+
+/// The bits of a frame's first byte beside the opcode.
+const FIN: u32 = 0x80;
+const RSV1: u32 = 0x40;
+/// The bytes are sent as they are.
+const RAW: u32 = 0x100;
+/// The masking key lies in the four bytes before the payload.
+const MASK: u32 = 0x200;
+
+/// Buffers that one system call takes at the most (IOV_MAX is 1,024).
+pub const MAX_SLICES: usize = 512;
+
+/// Sends the first `count` rows. Returns how many are not sent in full.
+pub fn flush(home: &mut Home, rows: &mut [u32], count: usize, slab: &mut [u8]) -> u32 {
+    let rows = rows.get_mut(..count * ROW).unwrap_or_default();
+    for row in rows.chunks_exact_mut(ROW) {
+        encode(row, slab);
+    }
+    let mut order: Vec<u32> = (0..count as u32).collect();
+    // Stable: a connection's frames keep their order.
+    order.sort_by_key(|&row| rows[row as usize * ROW]);
+    let mut unsent = 0;
+    let mut rest = &order[..];
+    while let Some(&first) = rest.first() {
+        let connection = rows[first as usize * ROW];
+        let end = rest.partition_point(|&row| rows[row as usize * ROW] <= connection);
+        let (group, others) = rest.split_at(end);
+        rest = others;
+        let mut blocked = 0;
+        for part in group.chunks(MAX_SLICES) {
+            // What follows an unsent frame must wait for it.
+            blocked += match blocked {
+                0 => send(home, rows, part, slab),
+                _ => skip(rows, part),
+            };
+        }
+        unsent += blocked;
+    }
+    unsent
+}
+
+/// Writes header and mask around the payload of a row, and makes the row name
+/// the whole frame. A row that does not lie in the slab becomes empty.
+fn encode(row: &mut [u32], slab: &mut [u8]) {
+    let (flags, offset, length) = (row[1], row[2] as usize, row[3] as usize);
+    row[1] = 0;
+    if offset
+        .checked_add(length)
+        .is_none_or(|end| end > slab.len())
+    {
+        row[3] = 0;
+        return;
+    }
+    if flags & RAW != 0 {
+        return;
+    }
+    let (before, payload) = slab.split_at_mut(offset);
+    let mask = before.last_chunk().copied().filter(|_| flags & MASK != 0);
+    let header = FrameHeader {
+        fin: flags & FIN != 0,
+        rsv1: flags & RSV1 != 0,
+        opcode: Opcode::from_bits(flags as u8 & 0x0f).unwrap_or(Opcode::Continuation),
+        mask,
+        len: length as u64,
+    };
+    if let Some(key) = mask.filter(|key| *key != [0; 4]) {
+        apply_mask(&mut payload[..length], key, 0);
+    }
+    let mut bytes = [0; MAX_HEADER];
+    let size = header.encode(&mut bytes);
+    let Some(start) = offset.checked_sub(size) else {
+        row[3] = 0;
+        return;
+    };
+    before[start..].copy_from_slice(&bytes[..size]);
+    row[2] = start as u32;
+    row[3] = (size + length) as u32;
+}
+
+/// Sends the frames of one connection, and notes in their rows what is left.
+fn send(home: &mut Home, rows: &mut [u32], group: &[u32], slab: &[u8]) -> u32 {
+    let Some(&first) = group.first() else {
+        return 0;
+    };
+    let connection = rows[first as usize * ROW];
+    let mut ranges: Vec<(usize, usize)> = Vec::with_capacity(group.len());
+    for &row in group {
+        let row = &rows[row as usize * ROW..][..ROW];
+        let (start, end) = (row[2] as usize, (row[2] + row[3]) as usize);
+        match ranges.last_mut() {
+            Some((_, last)) if *last == start => *last = end,
+            _ => ranges.push((start, end)),
+        }
+    }
+    let slices: Vec<IoSlice<'_>> = ranges
+        .iter()
+        .map(|&(start, end)| IoSlice::new(&slab[start..end]))
+        .collect();
+    // An error is met again, and reported, when the rest is written.
+    let mut sent = home.write(connection, &slices).unwrap_or(0) as u32;
+    let mut unsent = 0;
+    for &row in group {
+        let row = &mut rows[row as usize * ROW..][..ROW];
+        let taken = sent.min(row[3]);
+        sent -= taken;
+        row[1] = taken;
+        row[2] += taken;
+        row[3] -= taken;
+        unsent += u32::from(row[3] > 0);
+    }
+    unsent
+}
+
+/// Notes that a part was not sent, behind one that is blocked.
+fn skip(rows: &mut [u32], part: &[u32]) -> u32 {
+    for &row in part {
+        rows[row as usize * ROW + 1] = 0;
+    }
+    part.len() as u32
+}

@@ -1,0 +1,216 @@
+//! libuv's poll handle: watches a descriptor from within Node's event loop.
+//!
+//! The functions are looked up in the running process, not linked: runtimes
+//! that load Node addons without being Node (Bun, Deno) do not all have them,
+//! and then there is no native driver. Used by `engine.rs`, which decides what
+//! a readiness means.
+
+use std::ffi::{c_int, c_void, CStr};
+use std::os::fd::RawFd;
+use std::ptr::NonNull;
+
+/// `UV_POLL` of `uv_handle_type`.
+const UV_POLL: c_int = 8;
+/// `UV_READABLE` of `uv_poll_event`.
+const UV_READABLE: c_int = 1;
+
+/// The head of every `uv_handle_t`; the rest is opaque here.
+#[repr(C)]
+struct Handle {
+    data: *mut c_void,
+}
+
+type PollCallback = unsafe extern "C" fn(*mut Handle, c_int, c_int);
+type CloseCallback = unsafe extern "C" fn(*mut Handle);
+
+/// The functions of libuv that are used.
+#[derive(Clone, Copy)]
+struct Functions {
+    handle_size: unsafe extern "C" fn(c_int) -> usize,
+    poll_init: unsafe extern "C" fn(*mut c_void, *mut Handle, c_int) -> c_int,
+    poll_start: unsafe extern "C" fn(*mut Handle, c_int, PollCallback) -> c_int,
+    reference: unsafe extern "C" fn(*mut Handle),
+    unreference: unsafe extern "C" fn(*mut Handle),
+    close: unsafe extern "C" fn(*mut Handle, CloseCallback),
+}
+
+fn symbol(name: &CStr) -> Option<NonNull<c_void>> {
+    // SAFETY: the name is a C string; looking up a symbol has no other
+    // precondition.
+    NonNull::new(unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) })
+}
+
+impl Functions {
+    fn find() -> Option<Self> {
+        let handle_size = symbol(c"uv_handle_size")?;
+        let poll_init = symbol(c"uv_poll_init")?;
+        let poll_start = symbol(c"uv_poll_start")?;
+        let reference = symbol(c"uv_ref")?;
+        let unreference = symbol(c"uv_unref")?;
+        let close = symbol(c"uv_close")?;
+        Some(Self {
+            // SAFETY: libuv's ABI is stable within its major version 1, the
+            // only one that Node exports; the type is its declaration.
+            handle_size: unsafe {
+                std::mem::transmute::<NonNull<c_void>, unsafe extern "C" fn(c_int) -> usize>(
+                    handle_size,
+                )
+            },
+            // SAFETY: as above.
+            poll_init: unsafe {
+                std::mem::transmute::<
+                    NonNull<c_void>,
+                    unsafe extern "C" fn(*mut c_void, *mut Handle, c_int) -> c_int,
+                >(poll_init)
+            },
+            // SAFETY: as above.
+            poll_start: unsafe {
+                std::mem::transmute::<
+                    NonNull<c_void>,
+                    unsafe extern "C" fn(*mut Handle, c_int, PollCallback) -> c_int,
+                >(poll_start)
+            },
+            // SAFETY: as above.
+            reference: unsafe {
+                std::mem::transmute::<NonNull<c_void>, unsafe extern "C" fn(*mut Handle)>(reference)
+            },
+            // SAFETY: as above.
+            unreference: unsafe {
+                std::mem::transmute::<NonNull<c_void>, unsafe extern "C" fn(*mut Handle)>(
+                    unreference,
+                )
+            },
+            // SAFETY: as above.
+            close: unsafe {
+                std::mem::transmute::<
+                    NonNull<c_void>,
+                    unsafe extern "C" fn(*mut Handle, CloseCallback),
+                >(close)
+            },
+        })
+    }
+}
+
+/// What a poll handle calls, on the loop's thread.
+pub trait Watcher {
+    /// The descriptor is readable (or in error, which a read will tell).
+    fn ready(&self);
+}
+
+/// An active poll handle. It keeps its watcher until it is closed; dropping
+/// this without [`Poll::close`] leaves the handle with its loop.
+pub struct Poll {
+    functions: Functions,
+    handle: NonNull<Handle>,
+}
+
+/// What the handle's `data` points to.
+struct Data {
+    watcher: Box<dyn Watcher>,
+    closed: Option<Box<dyn FnOnce()>>,
+    layout: std::alloc::Layout,
+}
+
+impl Poll {
+    /// Watches `fd` for readability in the given loop, unreferenced. `None`
+    /// when libuv is not to be had or refuses.
+    ///
+    /// # Safety
+    /// `uv_loop` is the loop of the calling thread. `fd` stays open until the
+    /// handle is closed.
+    pub unsafe fn start(
+        uv_loop: *mut c_void,
+        fd: RawFd,
+        watcher: Box<dyn Watcher>,
+    ) -> Option<Self> {
+        let functions = Functions::find()?;
+        // SAFETY: the function only looks up a size.
+        let size = unsafe { (functions.handle_size)(UV_POLL) };
+        let layout = std::alloc::Layout::from_size_align(size, 16).ok()?;
+        if size < size_of::<Handle>() {
+            return None;
+        }
+        // SAFETY: the layout has a size above zero.
+        let memory = unsafe { std::alloc::alloc_zeroed(layout) };
+        let handle = NonNull::new(memory.cast::<Handle>())?;
+        // SAFETY: the handle's memory has libuv's size; loop and descriptor
+        // are as the caller promises.
+        if unsafe { (functions.poll_init)(uv_loop, handle.as_ptr(), fd) } != 0 {
+            // SAFETY: allocated above with this layout, and unknown to libuv.
+            unsafe { std::alloc::dealloc(memory, layout) };
+            return None;
+        }
+        let data = Box::new(Data {
+            watcher,
+            closed: None,
+            layout,
+        });
+        // SAFETY: `data` is the first field of every handle, free for its
+        // owner to use.
+        unsafe { (*handle.as_ptr()).data = Box::into_raw(data).cast() };
+        let poll = Self { functions, handle };
+        // SAFETY: the handle was initialised above.
+        if unsafe { (functions.poll_start)(handle.as_ptr(), UV_READABLE, on_ready) } != 0 {
+            poll.close(Box::new(|| ()));
+            return None;
+        }
+        poll.set_referenced(false);
+        Some(poll)
+    }
+
+    /// Whether the handle keeps its loop alive.
+    pub fn set_referenced(&self, referenced: bool) {
+        let function = if referenced {
+            self.functions.reference
+        } else {
+            self.functions.unreference
+        };
+        // SAFETY: the handle is initialised, and not closed before `self` is
+        // consumed.
+        unsafe { function(self.handle.as_ptr()) };
+    }
+
+    /// Closes the handle; its watcher is dropped and `closed` called once
+    /// libuv is done with it.
+    pub fn close(self, closed: Box<dyn FnOnce()>) {
+        // SAFETY: `data` was set in `start` and lives until `on_closed`; no
+        // callback runs while it is borrowed.
+        let data = unsafe { data(self.handle.as_ptr()) };
+        // SAFETY: `data` gives a valid pointer, not otherwise borrowed here.
+        unsafe { (*data).closed = Some(closed) };
+        // SAFETY: initialised, and closed only once since `self` is consumed.
+        unsafe { (self.functions.close)(self.handle.as_ptr(), on_closed) };
+    }
+}
+
+/// # Safety
+/// `handle` is one that [`Poll::start`] initialised and libuv has not closed.
+unsafe fn data(handle: *mut Handle) -> *mut Data {
+    // SAFETY: as promised; `data` is the handle's first field.
+    unsafe { (*handle).data.cast::<Data>() }
+}
+
+unsafe extern "C" fn on_ready(handle: *mut Handle, _status: c_int, _events: c_int) {
+    // SAFETY: libuv calls back with the handle that was started.
+    let data = unsafe { data(handle) };
+    // SAFETY: the watcher lives until `on_closed`, which libuv calls in a
+    // later iteration at the earliest, even if `ready` closes the handle.
+    let watcher = unsafe { &(*data).watcher };
+    watcher.ready();
+}
+
+unsafe extern "C" fn on_closed(handle: *mut Handle) {
+    // SAFETY: libuv calls back with the handle that was closed, once.
+    let data = unsafe { data(handle) };
+    // SAFETY: made by `Box::into_raw` in `start`, and taken back only here.
+    let data = unsafe { Box::from_raw(data) };
+    // SAFETY: allocated in `start` with this layout; libuv is done with it.
+    unsafe { std::alloc::dealloc(handle.cast(), data.layout) };
+    let Data {
+        watcher, closed, ..
+    } = *data;
+    drop(watcher);
+    if let Some(closed) = closed {
+        closed();
+    }
+}

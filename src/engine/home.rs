@@ -1,0 +1,411 @@
+//! A home of connections: a current-thread tokio runtime and the connections
+//! it polls.
+//!
+//! A turn polls the I/O driver once, without waiting, and then each connection
+//! that became ready once. The first home is nested in Node's event loop: its
+//! epoll descriptor is watched there, and each readiness is a turn. Nothing
+//! here knows that loop, JavaScript, or whose thread this is.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{BorrowedFd, RawFd};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use socket2::{Socket, Type};
+use tokio::io::unix::AsyncFd;
+use tokio::runtime::{Builder, Runtime};
+
+use super::connection::Connection;
+use super::inbox::Inbox;
+use super::ready::{ReadyQueue, ReadyWaker};
+use crate::protocol::receiver::{Receiver, Sink};
+
+/// Bytes that one connection may read in one turn; as large as libuv's.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// Readiness events that one turn takes from the kernel at the most.
+const MAX_EVENTS: usize = 1024;
+
+struct Resident {
+    connection: Connection,
+    ready: Arc<ReadyWaker>,
+    waker: Waker,
+}
+
+/// A runtime and the connections that live in it.
+pub struct Home {
+    runtime: Runtime,
+    epoll: RawFd,
+    queue: Arc<ReadyQueue>,
+    /// By id. An id is free for reuse only from the next turn on: rows of the
+    /// batch being dispatched may still name it.
+    residents: Vec<Option<Resident>>,
+    free: Vec<u32>,
+    freed: Vec<u32>,
+    scratch: Vec<u32>,
+    buffer: Box<[u8]>,
+}
+
+impl Home {
+    /// Builds the runtime.
+    ///
+    /// # Errors
+    /// When there is no runtime to be had, or the descriptor that tells of its
+    /// readiness cannot be found (there is no `/proc`).
+    pub fn new() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread()
+            .enable_io()
+            .max_io_events_per_tick(MAX_EVENTS)
+            .build()?;
+        let epoll = find_epoll(&runtime)?;
+        Ok(Self {
+            runtime,
+            epoll,
+            queue: Arc::default(),
+            residents: Vec::new(),
+            free: Vec::new(),
+            freed: Vec::new(),
+            scratch: Vec::new(),
+            buffer: vec![0; READ_BUFFER].into_boxed_slice(),
+        })
+    }
+
+    /// The descriptor that is readable when a turn is due; valid as long as
+    /// the home.
+    pub fn epoll(&self) -> RawFd {
+        self.epoll
+    }
+
+    /// Takes in a connection: duplicates `fd`, so that its owner may go on
+    /// using it and its number can never come to mean another connection here.
+    /// Returns the connection's id. On error `receiver` is given back.
+    ///
+    /// # Errors
+    /// When `fd` is not a connected stream socket, or descriptors are used up.
+    pub fn adopt(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        receiver: Receiver,
+        head: Vec<u8>,
+    ) -> Result<u32, (io::Error, Receiver)> {
+        let _context = self.runtime.enter();
+        let connection = match duplicate(fd).and_then(register) {
+            Ok(socket) => Connection::new(socket, receiver, head),
+            Err(error) => return Err((error, receiver)),
+        };
+        let id = self.free.pop().unwrap_or(self.residents.len() as u32);
+        let ready = ReadyWaker::new(id, self.queue.clone());
+        let waker = Waker::from(ready.clone());
+        // The first poll registers the waker.
+        waker.wake_by_ref();
+        let resident = Resident {
+            connection,
+            ready,
+            waker,
+        };
+        match self.residents.get_mut(id as usize) {
+            Some(slot) => *slot = Some(resident),
+            None => self.residents.push(Some(resident)),
+        }
+        Ok(id)
+    }
+
+    /// Lets a connection go; its duplicate of the descriptor is closed.
+    pub fn release(&mut self, id: u32) -> Option<Connection> {
+        let resident = self.residents.get_mut(id as usize)?.take()?;
+        self.freed.push(id);
+        let _context = self.runtime.enter();
+        Some(resident.connection)
+    }
+
+    /// Starts or stops the delivery of what `id` receives; takes effect with
+    /// the next turn.
+    pub fn set_reading(&mut self, id: u32, reading: bool) {
+        if let Some(resident) = self.resident(id) {
+            resident.connection.set_reading(reading);
+            if reading {
+                resident.waker.wake_by_ref();
+            }
+        }
+    }
+
+    /// Hands bytes of `id` to the kernel; see [`Connection::write`].
+    ///
+    /// # Errors
+    /// The kernel's; `EBADF` for a connection that is gone.
+    pub fn write(&mut self, id: u32, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self.resident(id) {
+            Some(resident) => resident.connection.write(buffers),
+            None => Err(io::Error::from_raw_os_error(libc::EBADF)),
+        }
+    }
+
+    /// Asks for a row when `id` takes bytes again; see
+    /// [`Connection::want_write`].
+    pub fn want_write(&mut self, id: u32) {
+        if let Some(Resident {
+            connection, waker, ..
+        }) = self.resident(id)
+        {
+            connection.want_write(&mut Context::from_waker(waker));
+        }
+    }
+
+    /// A connection's count of the message being received.
+    pub fn total_payload_length(&self, id: u32) -> Option<u64> {
+        let resident = self.residents.get(id as usize)?.as_ref()?;
+        Some(resident.connection.total_payload_length())
+    }
+
+    /// Whether a turn is due although the descriptor may not say so.
+    pub fn is_due(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// One turn: what happened goes into `inbox`.
+    pub fn turn(&mut self, inbox: &mut Inbox<'_>) {
+        self.free.append(&mut self.freed);
+        let Self {
+            runtime,
+            queue,
+            residents,
+            scratch,
+            buffer,
+            ..
+        } = self;
+        let mut driven = false;
+        let turn = std::future::poll_fn(|cx| {
+            if !driven {
+                // Woken already, so the runtime polls its driver without
+                // waiting and comes back here.
+                driven = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            queue.take(scratch);
+            let mut ids = scratch.drain(..);
+            for id in ids.by_ref() {
+                let Some(Some(resident)) = residents.get_mut(id as usize) else {
+                    continue;
+                };
+                resident.ready.clear();
+                if inbox.is_full() {
+                    resident.waker.wake_by_ref();
+                    continue;
+                }
+                inbox.begin(id);
+                let mut cx = Context::from_waker(&resident.waker);
+                resident.connection.poll(&mut cx, buffer, inbox);
+            }
+            Poll::Ready(())
+        });
+        // Fairness is the read buffer's size and the inbox's room, not tokio's
+        // budget, which would leave connections unpolled.
+        runtime.block_on(tokio::task::unconstrained(turn));
+    }
+
+    fn resident(&mut self, id: u32) -> Option<&mut Resident> {
+        self.residents.get_mut(id as usize)?.as_mut()
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        // Registered descriptors deregister with the runtime they belong to.
+        let _context = self.runtime.enter();
+        self.residents.clear();
+    }
+}
+
+fn duplicate(fd: BorrowedFd<'_>) -> io::Result<Socket> {
+    let socket = Socket::from(fd.try_clone_to_owned()?);
+    if socket.r#type()? != Type::STREAM {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(socket)
+}
+
+/// Registers a socket with the runtime whose context is entered.
+fn register(socket: Socket) -> io::Result<AsyncFd<Socket>> {
+    // SAFETY: the socket owns its descriptor, always gives the same one, and
+    // keeps it open until it is dropped, after its registration.
+    Ok(unsafe { AsyncFd::register(socket) }?)
+}
+
+/// Finds the epoll descriptor of a runtime, which tokio does not hand out: it
+/// is the one that watches a socket registered with the runtime for this.
+fn find_epoll(runtime: &Runtime) -> io::Result<RawFd> {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::MetadataExt;
+
+    let _context = runtime.enter();
+    let (probe, _peer) = tokio::net::UnixStream::pair()?;
+    let fd = probe.as_raw_fd();
+    let inode = std::fs::metadata(format!("/proc/self/fd/{fd}"))?.ino();
+    for entry in std::fs::read_dir("/proc/self/fdinfo")? {
+        let entry = entry?;
+        // Another thread may have closed it in the meantime.
+        let Ok(info) = std::fs::read_to_string(entry.path()) else {
+            continue;
+        };
+        let epoll = entry.file_name().to_str().and_then(|fd| fd.parse().ok());
+        if let Some(epoll) = epoll.filter(|_| watches(&info, fd, inode)) {
+            return Ok(epoll);
+        }
+    }
+    Err(io::ErrorKind::NotFound.into())
+}
+
+/// Whether an epoll descriptor's `fdinfo` lists the descriptor `fd` of `inode`:
+/// a number alone could be a closed descriptor's, still watched by a duplicate.
+fn watches(fdinfo: &str, fd: RawFd, inode: u64) -> bool {
+    fdinfo.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        words.next() == Some("tfd:")
+            && words.next().and_then(|word| word.parse().ok()) == Some(fd)
+            && words
+                .find_map(|word| word.strip_prefix("ino:"))
+                .and_then(|word| u64::from_str_radix(word, 16).ok())
+                == Some(inode)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::inbox::{RowKind, ROW};
+    use crate::protocol::receiver::ReceiverConfig;
+    use std::io::{Read, Write};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    fn receiver() -> Receiver {
+        Receiver::new(ReceiverConfig {
+            is_server: false,
+            max_payload: 0,
+            max_fragments: 0,
+            max_buffered_chunks: 0,
+            skip_utf8_validation: false,
+            inflate: None,
+        })
+    }
+
+    fn adopt(home: &mut Home, head: &[u8]) -> (u32, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let Ok(id) = home.adopt(ours.as_fd(), receiver(), head.to_vec()) else {
+            panic!("not adopted");
+        };
+        home.set_reading(id, true);
+        (id, theirs)
+    }
+
+    /// The kinds and payloads of one turn.
+    fn turn(home: &mut Home) -> Vec<(u32, u32, Vec<u8>)> {
+        let (mut rows, mut slab, mut owned) = ([0; 256], [0; 8192], Vec::new());
+        let mut inbox = Inbox::new(&mut rows, &mut slab, 0, &mut owned);
+        home.turn(&mut inbox);
+        let len = inbox.len();
+        rows[..len * ROW]
+            .chunks(ROW)
+            .map(|row| {
+                let payload = match row[1] & 0xff {
+                    1..=7 => slab[row[2] as usize..][..row[3] as usize].to_vec(),
+                    _ => Vec::new(),
+                };
+                (row[0], row[1] & 0xff, payload)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_turn_delivers_the_head_then_what_arrives_then_the_end() {
+        let mut home = Home::new().unwrap();
+        let (id, mut peer) = adopt(&mut home, b"\x81\x02hi");
+        assert_eq!(
+            turn(&mut home)[1],
+            (id, RowKind::Text as u32, b"hi".to_vec())
+        );
+        peer.write_all(b"\x82\x01x\x89\x00").unwrap();
+        let rows = turn(&mut home);
+        assert_eq!(rows[1], (id, RowKind::Binary as u32, b"x".to_vec()));
+        assert_eq!(rows[2], (id, RowKind::Ping as u32, Vec::new()));
+        assert!(turn(&mut home).is_empty());
+        drop(peer);
+        assert_eq!(turn(&mut home), [(id, RowKind::End as u32, Vec::new())]);
+        assert!(turn(&mut home).is_empty());
+    }
+
+    #[test]
+    fn data_and_end_in_one_go_are_both_seen() {
+        let mut home = Home::new().unwrap();
+        let (_, mut peer) = adopt(&mut home, b"");
+        assert!(turn(&mut home).is_empty());
+        peer.write_all(b"\x81\x02hi").unwrap();
+        drop(peer);
+        let kinds: Vec<u32> = turn(&mut home).iter().map(|row| row.1).collect();
+        let expected = [RowKind::Read, RowKind::Text, RowKind::End];
+        assert_eq!(kinds, expected.map(|kind| kind as u32));
+    }
+
+    #[test]
+    fn a_paused_connection_delivers_nothing_until_it_is_resumed() {
+        let mut home = Home::new().unwrap();
+        let (id, mut peer) = adopt(&mut home, b"");
+        home.set_reading(id, false);
+        peer.write_all(b"\x81\x02hi").unwrap();
+        assert!(turn(&mut home).is_empty());
+        home.set_reading(id, true);
+        assert!(home.is_due());
+        assert_eq!(turn(&mut home).len(), 2);
+    }
+
+    #[test]
+    fn more_frames_than_the_inbox_has_room_for_arrive_over_several_turns() {
+        let mut home = Home::new().unwrap();
+        let (_, mut peer) = adopt(&mut home, b"");
+        peer.write_all(&b"\x81\x01x".repeat(1000)).unwrap();
+        let mut texts = 0;
+        for _ in 0..100 {
+            let rows = turn(&mut home);
+            texts += rows.iter().filter(|row| row.1 == 1).count();
+        }
+        assert_eq!(texts, 1000);
+    }
+
+    #[test]
+    fn a_short_write_is_followed_by_a_writable_row() {
+        let mut home = Home::new().unwrap();
+        let (id, mut peer) = adopt(&mut home, b"");
+        let chunk = vec![1; 1 << 20];
+        while home.write(id, &[IoSlice::new(&chunk)]).unwrap() > 0 {}
+        home.want_write(id);
+        assert!(turn(&mut home).is_empty());
+        let mut sink = vec![0; 1 << 20];
+        assert!(peer.read(&mut sink).unwrap() > 0);
+        assert_eq!(turn(&mut home)[0].1, RowKind::Writable as u32);
+        assert!(turn(&mut home).is_empty());
+        drop(peer);
+        let error = home.write(id, &[IoSlice::new(&chunk)]).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EPIPE));
+    }
+
+    #[test]
+    fn an_id_is_not_reused_within_a_turn() {
+        let mut home = Home::new().unwrap();
+        let (first, _peer) = adopt(&mut home, b"");
+        assert!(home.release(first).is_some());
+        let (second, _peer) = adopt(&mut home, b"");
+        assert_ne!(first, second);
+        turn(&mut home);
+        let (third, _peer) = adopt(&mut home, b"");
+        assert_eq!(first, third);
+    }
+
+    #[test]
+    fn what_is_not_a_stream_socket_is_refused() {
+        let mut home = Home::new().unwrap();
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert!(home.adopt(file.as_fd(), receiver(), Vec::new()).is_err());
+    }
+}

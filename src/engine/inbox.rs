@@ -1,0 +1,255 @@
+//! The hand-over batch: what happened on all connections in one turn, as rows
+//! of four words, with small payloads in a slab.
+//!
+//! The memory of both belongs to the caller (for JavaScript: typed arrays that
+//! it reads without a call per message). Filled by connections and, for the
+//! stream driver, by the binding; read by `lib/native.js` and
+//! `lib/receiver.js`, which know the same row kinds under the same names.
+//!
+//! A row is `[connection, kind | detail << 8, offset, length]`.
+
+use crate::protocol::receiver::{Event, Payload, Sink};
+
+/// Words in a row.
+pub const ROW: usize = 4;
+
+/// Payloads above this many bytes get memory of their own, so that a kept
+/// message does not pin the slab of many others.
+pub const SMALL: usize = 16 * 1024;
+
+/// The slab counts as used up when fewer bytes than this are left: room for
+/// any control frame or error text, whose rows have no [`OWNED`] bit to set.
+const SLAB_RESERVE: usize = 2 * 1024;
+
+/// Rows kept free: what one frame can produce at the most (fragments, message)
+/// and what one connection can add after it (end or failure, writable).
+const ROW_RESERVE: usize = 6;
+
+/// What a row says; the values are shared with JavaScript.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum RowKind {
+    /// `length` bytes were read; the rows up to the next of this kind came
+    /// with them.
+    Read = 0,
+    /// A text message; detail: [`COMPRESSED`], [`OWNED`].
+    Text = 1,
+    /// A binary message; detail as for text.
+    Binary = 2,
+    /// The lengths of the fragments of the message in the next row, as 32-bit
+    /// words in native byte order; detail: [`OWNED`].
+    Fragments = 3,
+    /// A ping frame.
+    Ping = 4,
+    /// A pong frame.
+    Pong = 5,
+    /// A close frame; detail: the status code.
+    Close = 6,
+    /// The peer broke the protocol; detail: the status code to close with, and
+    /// [`RANGE_ERROR`]. The payload is the error's code, a line feed, and its
+    /// message.
+    Error = 7,
+    /// The peer has ended its side of the stream.
+    End = 8,
+    /// Reading failed; `length` is the errno.
+    Failed = 9,
+    /// The kernel takes bytes again.
+    Writable = 10,
+}
+
+/// Detail bit of a message that arrived compressed.
+pub const COMPRESSED: u32 = 1;
+/// Detail bit: `offset` is an index into the owned payloads, not the slab.
+pub const OWNED: u32 = 2;
+/// Detail bit of an error that is a `RangeError` in JavaScript.
+pub const RANGE_ERROR: u32 = 1 << 16;
+
+/// One batch being filled.
+#[derive(Debug)]
+pub struct Inbox<'a> {
+    rows: &'a mut [u32],
+    words: usize,
+    slab: &'a mut [u8],
+    used: usize,
+    owned: &'a mut Vec<Vec<u8>>,
+    connection: u32,
+}
+
+impl<'a> Inbox<'a> {
+    /// A batch over `rows` and the part of `slab` after `used` bytes. Payloads
+    /// that do not go into the slab are appended to `owned`.
+    pub fn new(
+        rows: &'a mut [u32],
+        slab: &'a mut [u8],
+        used: usize,
+        owned: &'a mut Vec<Vec<u8>>,
+    ) -> Self {
+        let used = used.min(slab.len());
+        Self {
+            rows,
+            words: 0,
+            slab,
+            used,
+            owned,
+            connection: 0,
+        }
+    }
+
+    /// Rows written so far.
+    pub fn len(&self) -> usize {
+        self.words / ROW
+    }
+
+    /// Whether nothing happened.
+    pub fn is_empty(&self) -> bool {
+        self.words == 0
+    }
+
+    /// Bytes of the slab in use.
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
+    /// Says whose events follow.
+    pub fn begin(&mut self, connection: u32) {
+        self.connection = connection;
+    }
+
+    /// Appends a row about the current connection. Without room (which
+    /// [`Sink::is_full`] announces early enough) the row is dropped.
+    pub fn row(&mut self, kind: RowKind, detail: u32, offset: usize, length: usize) {
+        if let Some(row) = self.rows.get_mut(self.words..self.words + ROW) {
+            row.copy_from_slice(&[
+                self.connection,
+                kind as u32 | detail << 8,
+                offset as u32,
+                length as u32,
+            ]);
+            self.words += ROW;
+        }
+    }
+
+    fn payload(&mut self, kind: RowKind, detail: u32, payload: Payload) {
+        match payload {
+            Payload::Reserved(length) => {
+                self.row(kind, detail, self.used, length);
+                self.used += length;
+            }
+            Payload::Owned(bytes) => self.bytes(kind, detail, bytes),
+        }
+    }
+
+    fn bytes(&mut self, kind: RowKind, detail: u32, bytes: Vec<u8>) {
+        let length = bytes.len();
+        if let Some(room) = self.reserve(length) {
+            room.copy_from_slice(&bytes);
+            self.row(kind, detail, self.used, length);
+            self.used += length;
+        } else {
+            self.row(kind, detail | OWNED, self.owned.len(), length);
+            self.owned.push(bytes);
+        }
+    }
+}
+
+impl Sink for Inbox<'_> {
+    fn is_full(&self) -> bool {
+        self.rows.len() - self.words < ROW_RESERVE * ROW
+            || self.slab.len() - self.used < SLAB_RESERVE
+    }
+
+    fn reserve(&mut self, len: usize) -> Option<&mut [u8]> {
+        if len > SMALL {
+            return None;
+        }
+        self.slab.get_mut(self.used..self.used + len)
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Message {
+                payload,
+                binary,
+                compressed,
+                fragments,
+            } => {
+                let kind = if binary {
+                    RowKind::Binary
+                } else {
+                    RowKind::Text
+                };
+                let detail = if compressed { COMPRESSED } else { 0 };
+                if fragments.is_empty() {
+                    self.payload(kind, detail, payload);
+                    return;
+                }
+                // The fragments' lengths go first, but a reserved payload
+                // already lies at the end of the slab: step over it.
+                let reserved = match &payload {
+                    Payload::Reserved(length) => *length,
+                    Payload::Owned(_) => 0,
+                };
+                let start = self.used;
+                self.used += reserved;
+                let lengths = fragments.iter().flat_map(|len| len.to_ne_bytes());
+                self.bytes(RowKind::Fragments, 0, lengths.collect());
+                match payload {
+                    Payload::Reserved(length) => self.row(kind, detail, start, length),
+                    Payload::Owned(bytes) => self.bytes(kind, detail, bytes),
+                }
+            }
+            Event::Ping(payload) => self.payload(RowKind::Ping, 0, payload),
+            Event::Pong(payload) => self.payload(RowKind::Pong, 0, payload),
+            Event::Close { code, reason } => self.payload(RowKind::Close, code.into(), reason),
+            Event::Error(error) => {
+                let range = if error.is_range_error() {
+                    RANGE_ERROR
+                } else {
+                    0
+                };
+                let detail = u32::from(error.close_status()) | range;
+                let text = format!("{}\n{}", error.code(), error.message());
+                self.bytes(RowKind::Error, detail, text.into_bytes());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_payloads_go_into_the_slab_and_large_ones_beside_it() {
+        let (mut rows, mut slab, mut owned) = ([0; 64], [0; 8192], Vec::new());
+        let mut inbox = Inbox::new(&mut rows, &mut slab, 10, &mut owned);
+        inbox.begin(3);
+        if let Some(room) = inbox.reserve(2) {
+            room.copy_from_slice(b"hi");
+        }
+        inbox.event(Event::Ping(Payload::Reserved(2)));
+        inbox.event(Event::Message {
+            payload: Payload::Owned(vec![7; SMALL + 1]),
+            binary: true,
+            compressed: true,
+            fragments: &[SMALL as u32, 1],
+        });
+        assert_eq!((inbox.len(), inbox.used()), (3, 20));
+        assert_eq!(rows[..4], [3, RowKind::Ping as u32, 10, 2]);
+        assert_eq!(rows[4..8], [3, RowKind::Fragments as u32, 12, 8]);
+        let detail = (COMPRESSED | OWNED) << 8;
+        let message = [3, RowKind::Binary as u32 | detail, 0, SMALL as u32 + 1];
+        assert_eq!(rows[8..12], message);
+        assert_eq!(&slab[10..12], b"hi");
+        assert_eq!(owned.len(), 1);
+    }
+
+    #[test]
+    fn a_batch_without_room_is_full() {
+        let (mut rows, mut slab, mut owned) = ([0; 16], [0; 8192], Vec::new());
+        assert!(Inbox::new(&mut rows, &mut slab, 0, &mut owned).is_full());
+        let (mut rows, mut slab, mut owned) = ([0; 64], [0; 8192], Vec::new());
+        assert!(!Inbox::new(&mut rows, &mut slab, 0, &mut owned).is_full());
+        assert!(Inbox::new(&mut rows, &mut slab, 8000, &mut owned).is_full());
+    }
+}

@@ -1,0 +1,114 @@
+//! What a receiver is told at its creation and what it tells.
+//!
+//! Used by the receiver and by everyone who drives one, through
+//! [`super::receiver`], which re-exports all of it.
+
+use super::error::ProtocolError;
+
+/// How the peer compresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InflateConfig {
+    /// The base-2 logarithm of the peer's window, 8 to 15.
+    pub window_bits: u8,
+    /// Whether the peer starts each message with an empty window.
+    pub no_context_takeover: bool,
+}
+
+/// What a receiver accepts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReceiverConfig {
+    /// Whether we are the server, whose peer must mask.
+    pub is_server: bool,
+    /// The longest message; 0 for any.
+    pub max_payload: u64,
+    /// The most frames of a message; 0 for any number.
+    pub max_fragments: u32,
+    /// The most chunks that a part of a frame may come in; 0 for any number.
+    pub max_buffered_chunks: u32,
+    /// Whether to take text and close reasons as they are.
+    pub skip_utf8_validation: bool,
+    /// How the peer compresses; `None` when that was not negotiated.
+    pub inflate: Option<InflateConfig>,
+}
+
+/// Where an event's payload is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// In the room last reserved, all of it: this many bytes.
+    Reserved(usize),
+    /// Here.
+    Owned(Vec<u8>),
+}
+
+/// What has been received.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A whole message.
+    Message {
+        /// Its content, decompressed.
+        payload: Payload,
+        /// Binary data; otherwise text.
+        binary: bool,
+        /// Whether it came compressed.
+        compressed: bool,
+        /// The lengths of its non-empty fragments, when it had several frames;
+        /// otherwise empty.
+        fragments: &'a [u32],
+    },
+    /// A ping.
+    Ping(Payload),
+    /// A pong.
+    Pong(Payload),
+    /// The close frame. Nothing follows.
+    Close {
+        /// Its code; 1005 when it had none.
+        code: u16,
+        /// Its reason.
+        reason: Payload,
+    },
+    /// The peer broke the protocol, or a limit of ours. Nothing follows.
+    Error(ProtocolError),
+}
+
+/// Takes the events.
+pub trait Sink {
+    /// Whether the next event would have to wait.
+    fn is_full(&self) -> bool;
+
+    /// Room of exactly `len` bytes for the payload of the next event. `None`
+    /// (too large, or no room) makes the receiver use memory of its own. The
+    /// room counts as used only when that event says [`Payload::Reserved`]: it
+    /// may turn out to be an error instead, which has no payload.
+    fn reserve(&mut self, len: usize) -> Option<&mut [u8]>;
+
+    /// An event.
+    fn event(&mut self, event: Event<'_>);
+}
+
+/// Stores a payload in the sink's room, or else in memory of its own.
+pub(super) fn store<S: Sink>(data: &[u8], sink: &mut S) -> Payload {
+    match sink.reserve(data.len()) {
+        Some(room) => {
+            room.copy_from_slice(data);
+            Payload::Reserved(data.len())
+        }
+        None => Payload::Owned(data.to_vec()),
+    }
+}
+
+/// Like [`store`], for data that has memory of its own already. A buffer much
+/// larger than its content is cut down: the content may be kept for long.
+pub(super) fn store_vec<S: Sink>(mut data: Vec<u8>, sink: &mut S) -> Payload {
+    match sink.reserve(data.len()) {
+        Some(room) => {
+            room.copy_from_slice(&data);
+            Payload::Reserved(data.len())
+        }
+        None => {
+            if data.capacity() - data.len() > data.len() / 8 {
+                data.shrink_to_fit();
+            }
+            Payload::Owned(data)
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! A message in the making: what has arrived of it so far.
+//!
+//! Called by the receiver for everything that is not delivered in one piece.
+//! Knows nothing of headers and limits. Memory grows with what has arrived,
+//! never with what a header promises.
+
+use super::mask::append_masked;
+use super::utf8::Utf8Validator;
+
+/// What may be reserved on the word of a header alone.
+const FIRST_RESERVE: usize = 64 * 1024;
+/// Pieces are checked as text this many bytes at a time, while they are still
+/// in the first-level cache from being unmasked.
+const STEP: usize = 8 * 1024;
+
+/// Makes room for `len` more bytes in `data`, of `expected` (at least `len`)
+/// that are announced.
+pub(super) fn grow(data: &mut Vec<u8>, len: usize, expected: u64) {
+    if data.capacity() - data.len() >= len {
+        return;
+    }
+
+    let expected = usize::try_from(expected).unwrap_or(usize::MAX);
+    let room = data.len().max(FIRST_RESERVE).max(len).min(expected);
+
+    data.reserve_exact(room.max(len));
+}
+
+/// The payloads of a message's frames, joined.
+#[derive(Debug, Default)]
+pub(super) struct Assembly {
+    pub data: Vec<u8>,
+    /// Lengths of the frames' payloads, without the empty ones.
+    fragments: Vec<u32>,
+    /// Where the current fragment begins in `data`.
+    start: usize,
+    /// Says in the end whether the message is text; fed only when asked to.
+    utf8: Utf8Validator,
+}
+
+/// A finished message.
+pub(super) struct Whole {
+    pub data: Vec<u8>,
+    pub fragments: Vec<u32>,
+    pub valid_utf8: bool,
+}
+
+impl Assembly {
+    /// Adds a piece of a frame's payload, unmasked on the way. `left` is how
+    /// much of the frame's payload is still to come, this piece included.
+    pub fn append(&mut self, piece: &[u8], key: [u8; 4], phase: usize, left: u64, text: bool) {
+        grow(&mut self.data, piece.len(), left);
+
+        let mut phase = phase;
+
+        for step in piece.chunks(STEP) {
+            let start = self.data.len();
+            append_masked(&mut self.data, step, key, phase);
+            phase = phase.wrapping_add(step.len());
+
+            if text {
+                self.utf8.feed(&self.data[start..]);
+            }
+        }
+    }
+
+    /// Checks as text what was added to `data` directly, from `start` on.
+    pub fn check_text(&mut self, start: usize) {
+        self.utf8.feed(&self.data[start..]);
+    }
+
+    /// Marks the end of a frame.
+    pub fn end_fragment(&mut self) {
+        let mut len = self.data.len() - self.start;
+        self.start = self.data.len();
+
+        // A fragment beyond 4 GiB is listed in parts.
+        while len > 0 {
+            let part = u32::try_from(len).unwrap_or(u32::MAX);
+            self.fragments.push(part);
+            len -= part as usize;
+        }
+    }
+
+    /// Takes the message out, leaving nothing behind.
+    pub fn finish(&mut self) -> Whole {
+        self.start = 0;
+
+        Whole {
+            data: std::mem::take(&mut self.data),
+            fragments: std::mem::take(&mut self.fragments),
+            valid_utf8: self.utf8.finish(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserves_no_more_than_the_first_64_kib_on_a_promise() {
+        let mut data = Vec::new();
+        grow(&mut data, 1, 100 << 20);
+        assert!(data.capacity() <= FIRST_RESERVE);
+    }
+
+    #[test]
+    fn reserves_exactly_what_a_small_frame_announces() {
+        let mut data = Vec::new();
+        grow(&mut data, 1, 1000);
+        assert_eq!(data.capacity(), 1000);
+    }
+
+    #[test]
+    fn grows_geometrically_and_ends_exactly() {
+        let total = 1_000_000_usize;
+        let piece = [0_u8; 1000];
+        let mut data = Vec::new();
+        let mut growths = 0;
+
+        while data.len() < total {
+            let before = data.capacity();
+            let left = (total - data.len()) as u64;
+            grow(&mut data, piece.len(), left);
+            growths += usize::from(data.capacity() != before);
+            data.extend_from_slice(&piece);
+            assert!(data.capacity() <= FIRST_RESERVE.max(2 * data.len()));
+        }
+
+        assert_eq!(data.capacity(), total);
+        assert!(growths < 8, "{growths}");
+    }
+
+    #[test]
+    fn lists_the_fragments_that_are_not_empty() {
+        let mut message = Assembly::default();
+
+        for text in ["", "ab", "", "cde"] {
+            message.append(text.as_bytes(), [0; 4], 0, text.len() as u64, true);
+            message.end_fragment();
+        }
+
+        let whole = message.finish();
+        assert_eq!(whole.data, b"abcde");
+        assert_eq!(whole.fragments, [2, 3]);
+        assert!(whole.valid_utf8);
+        assert!(message.data.is_empty() && message.data.capacity() == 0);
+    }
+
+    #[test]
+    fn a_character_may_be_cut_by_fragments_and_steps() {
+        let text = "é".repeat(STEP);
+        let (head, tail) = text.as_bytes().split_at(2 * STEP - 1);
+        let mut message = Assembly::default();
+        message.append(b"x", [0; 4], 0, 1, true);
+        message.append(head, [0; 4], 0, head.len() as u64, true);
+        message.append(tail, [0; 4], 0, tail.len() as u64, true);
+        assert!(message.finish().valid_utf8);
+
+        message.append(head, [0; 4], 0, head.len() as u64, true);
+        assert!(!message.finish().valid_utf8);
+    }
+}

@@ -1,0 +1,31 @@
+//! The WebSocket protocol without I/O: bytes and time come in as arguments,
+//! events and bytes go out.
+//!
+//! Called by the engine and by the binding. Must not know of sockets, tokio,
+//! Node-API, clocks, threads or random numbers: the caller brings whatever is
+//! needed, so that everything here can be tested with plain byte strings.
+//!
+//! The behaviour (order of checks, error texts, codes) is that of the npm
+//! package `ws`; RFC 6455 and RFC 7692 are cited by section where a constant or
+//! a rule of theirs is used.
+
+#![forbid(unsafe_code)]
+
+pub mod close;
+pub mod deflate;
+pub mod error;
+mod event;
+pub mod extension;
+pub mod frame;
+pub mod handshake;
+pub mod head;
+mod header;
+pub mod mask;
+mod message;
+pub mod negotiation;
+mod number;
+pub mod receiver;
+mod status;
+pub mod subprotocol;
+pub mod token;
+pub mod utf8;

@@ -1,0 +1,571 @@
+//! The decoder: from the bytes of one direction of a connection to messages,
+//! pings, pongs and the close frame.
+//!
+//! Called by the drivers with whatever a read gave; calls a [`Sink`], which
+//! decides where payloads are stored. Must not know who the sink is. An idle
+//! receiver holds no buffers; a small message that is complete in its chunk is
+//! copied once, from the chunk to the sink's room, and unmasked on the way.
+
+use super::close::{is_valid_close_code, NO_STATUS};
+use super::deflate::Inflater;
+use super::error::ProtocolError;
+use super::event::{store, store_vec};
+use super::frame::{Opcode, LENGTH_16, LENGTH_64, MAX_CONTROL_PAYLOAD};
+use super::header::{length_64, Rules, Start};
+use super::mask::{append_masked, copy_masked};
+use super::message::{grow, Assembly, Whole};
+use super::utf8::is_valid;
+
+pub use super::event::{Event, InflateConfig, Payload, ReceiverConfig, Sink};
+
+/// Which part of a frame comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Start,
+    Length16,
+    Length64,
+    Key,
+    Payload,
+    /// A close frame or an error has come: the rest is ignored.
+    Finished,
+}
+
+/// The frame that is being read.
+#[derive(Debug)]
+struct Frame {
+    fin: bool,
+    opcode: Opcode,
+    masked: bool,
+    /// All zeros when the frame is not masked.
+    key: [u8; 4],
+    length: u64,
+    /// How much of the payload has been taken.
+    taken: u64,
+}
+
+impl Frame {
+    /// How much of the payload is still to come.
+    fn left(&self) -> u64 {
+        self.length - self.taken
+    }
+
+    /// Where in the masking key the next byte of the payload is.
+    fn phase(&self) -> usize {
+        (self.taken & 3) as usize
+    }
+}
+
+/// The decoder of one direction of a connection.
+#[derive(Debug)]
+pub struct Receiver {
+    config: ReceiverConfig,
+    stage: Stage,
+    /// The first bytes of a header's part whose rest has not arrived.
+    held: [u8; 8],
+    held_len: u8,
+    /// A chunk has come that has not been looked at.
+    chunk_pending: bool,
+    /// How many chunks the current part of a frame has come in so far.
+    chunks: u32,
+    frame: Frame,
+    /// What has arrived of a control frame's or a compressed frame's payload.
+    partial: Vec<u8>,
+    /// The kind of the message that has begun and not ended.
+    message_opcode: Option<Opcode>,
+    compressed: bool,
+    frames: u32,
+    total_payload_length: u64,
+    message: Assembly,
+    /// Made for the first compressed message.
+    inflater: Option<Box<Inflater>>,
+}
+
+impl Receiver {
+    /// A receiver at the start of a connection.
+    pub fn new(config: ReceiverConfig) -> Self {
+        Self {
+            config,
+            stage: Stage::Start,
+            held: [0; 8],
+            held_len: 0,
+            chunk_pending: false,
+            chunks: 0,
+            frame: Frame {
+                fin: false,
+                opcode: Opcode::Continuation,
+                masked: false,
+                key: [0; 4],
+                length: 0,
+                taken: 0,
+            },
+            partial: Vec::new(),
+            message_opcode: None,
+            compressed: false,
+            frames: 0,
+            total_payload_length: 0,
+            message: Assembly::default(),
+            inflater: None,
+        }
+    }
+
+    /// Decodes a chunk and returns how much of it was consumed: all, unless the
+    /// sink is full before an event. [`resume`](Self::resume) takes the rest.
+    pub fn feed<S: Sink>(&mut self, chunk: &[u8], sink: &mut S) -> usize {
+        self.chunk_pending = true;
+        self.run(chunk, sink)
+    }
+
+    /// Goes on with the rest of a chunk that was not consumed to its end.
+    pub fn resume<S: Sink>(&mut self, rest: &[u8], sink: &mut S) -> usize {
+        self.run(rest, sink)
+    }
+
+    /// The lengths, as announced, of the payloads of the current message's
+    /// frames so far.
+    pub fn total_payload_length(&self) -> u64 {
+        self.total_payload_length
+    }
+
+    /// Whether a close frame or an error has come, so that nothing more will.
+    pub fn is_finished(&self) -> bool {
+        self.stage == Stage::Finished
+    }
+
+    fn run<S: Sink>(&mut self, chunk: &[u8], sink: &mut S) -> usize {
+        let mut at = 0;
+
+        while self.stage != Stage::Finished {
+            // Asked once per frame at most: only an event can fill the sink.
+            if sink.is_full() && !self.absorbs(chunk.len() - at) {
+                return at;
+            }
+
+            let result = self
+                .count_chunk(chunk)
+                .and_then(|()| self.advance(chunk, &mut at, sink));
+
+            match result {
+                Ok(true) => (),
+                Ok(false) => {
+                    let waiting = self.held_len > 0 || self.frame.taken > 0;
+                    self.chunks += u32::from(waiting && !chunk.is_empty());
+                    break;
+                }
+                Err(error) => {
+                    self.finish();
+                    sink.event(Event::Error(error));
+                }
+            }
+        }
+
+        chunk.len()
+    }
+
+    /// Whether `len` more bytes go into a payload without completing it, so
+    /// that no event comes of them.
+    fn absorbs(&self, len: usize) -> bool {
+        self.stage == Stage::Payload && (len as u64) < self.frame.left() && !self.at_chunk_limit()
+    }
+
+    fn at_chunk_limit(&self) -> bool {
+        let max = self.config.max_buffered_chunks;
+        self.chunk_pending && max > 0 && self.chunks >= max
+    }
+
+    /// Accounts for a new chunk. The limit is on the chunks that wait for the
+    /// rest of something: the first two bytes, a length, a key, or a payload.
+    fn count_chunk(&mut self, chunk: &[u8]) -> Result<(), ProtocolError> {
+        if self.at_chunk_limit() {
+            return Err(ProtocolError::TooManyBufferedChunks);
+        }
+
+        // An empty chunk waits like any other.
+        self.chunks += u32::from(self.chunk_pending && chunk.is_empty());
+        self.chunk_pending = false;
+        Ok(())
+    }
+
+    /// Reads up to the end of a frame; false when the chunk ends before.
+    fn advance<S: Sink>(
+        &mut self,
+        chunk: &[u8],
+        at: &mut usize,
+        sink: &mut S,
+    ) -> Result<bool, ProtocolError> {
+        loop {
+            match self.stage {
+                Stage::Start => match self.take(chunk, at) {
+                    Some(bytes) => self.start(bytes)?,
+                    None => return Ok(false),
+                },
+                Stage::Length16 => match self.take(chunk, at) {
+                    Some(bytes) => self.have_length(u16::from_be_bytes(bytes).into())?,
+                    None => return Ok(false),
+                },
+                Stage::Length64 => match self.take(chunk, at) {
+                    Some(bytes) => self.have_length(length_64(bytes)?)?,
+                    None => return Ok(false),
+                },
+                Stage::Key => match self.take(chunk, at) {
+                    Some(bytes) => {
+                        self.frame.key = bytes;
+                        self.stage = Stage::Payload;
+                    }
+                    None => return Ok(false),
+                },
+                Stage::Payload => return self.payload(chunk, at, sink),
+                Stage::Finished => return Ok(true),
+            }
+        }
+    }
+
+    /// Takes the next `N` bytes, or holds what there is of them.
+    #[inline]
+    fn take<const N: usize>(&mut self, chunk: &[u8], at: &mut usize) -> Option<[u8; N]> {
+        let rest = &chunk[*at..];
+        let held = usize::from(self.held_len);
+
+        if held == 0 {
+            if let Some(bytes) = rest.first_chunk::<N>() {
+                *at += N;
+                self.chunks = 0;
+                return Some(*bytes);
+            }
+        }
+
+        let len = rest.len().min(N - held);
+        self.held[held..held + len].copy_from_slice(&rest[..len]);
+        *at += len;
+
+        if held + len < N {
+            self.held_len += len as u8;
+            return None;
+        }
+
+        self.held_len = 0;
+        self.chunks = 0;
+        self.held.first_chunk::<N>().copied()
+    }
+
+    /// The first two bytes of a frame.
+    #[inline]
+    fn start(&mut self, bytes: [u8; 2]) -> Result<(), ProtocolError> {
+        let rules = Rules {
+            is_server: self.config.is_server,
+            deflate: self.config.inflate.is_some(),
+            in_message: self.message_opcode.is_some(),
+        };
+        let Start {
+            fin,
+            rsv1,
+            opcode,
+            masked,
+            length,
+        } = rules.check(bytes)?;
+
+        self.frame = Frame {
+            fin,
+            opcode,
+            masked,
+            key: [0; 4],
+            length: 0,
+            taken: 0,
+        };
+
+        if matches!(opcode, Opcode::Text | Opcode::Binary) {
+            self.compressed = rsv1;
+        }
+
+        match length {
+            LENGTH_16 => self.stage = Stage::Length16,
+            LENGTH_64 => self.stage = Stage::Length64,
+            _ => self.have_length(length.into())?,
+        }
+
+        Ok(())
+    }
+
+    #[inline]
+    fn have_length(&mut self, length: u64) -> Result<(), ProtocolError> {
+        self.frame.length = length;
+
+        if !self.frame.opcode.is_control() {
+            let max = self.config.max_payload;
+            self.total_payload_length = self.total_payload_length.saturating_add(length);
+
+            if length > 0 && max > 0 && self.total_payload_length > max {
+                return Err(ProtocolError::UnsupportedMessageLength);
+            }
+        }
+
+        self.stage = if self.frame.masked {
+            Stage::Key
+        } else {
+            Stage::Payload
+        };
+        Ok(())
+    }
+
+    /// Takes what has come of the payload; true when that completes the frame.
+    fn payload<S: Sink>(
+        &mut self,
+        chunk: &[u8],
+        at: &mut usize,
+        sink: &mut S,
+    ) -> Result<bool, ProtocolError> {
+        let rest = &chunk[*at..];
+        let left = self.frame.left();
+        let complete = rest.len() as u64 >= left;
+        let piece = if complete {
+            &rest[..left as usize]
+        } else {
+            rest
+        };
+        *at += piece.len();
+
+        if self.frame.opcode.is_control() {
+            self.control(piece, complete, sink)?;
+        } else if self.compressed {
+            self.compressed(piece, complete, sink)?;
+        } else {
+            self.plain(piece, complete, sink)?;
+        }
+
+        if !complete {
+            self.frame.taken += piece.len() as u64;
+            return Ok(false);
+        }
+
+        self.frame.taken = 0;
+        self.chunks = 0;
+        if self.stage != Stage::Finished {
+            self.stage = Stage::Start;
+        }
+        Ok(true)
+    }
+
+    /// The kind of the current message, of which `self.frame` is a part.
+    fn opcode(&self) -> Opcode {
+        self.message_opcode.unwrap_or(self.frame.opcode)
+    }
+
+    /// Whether the current message is text that is to be checked.
+    fn checks_text(&self) -> bool {
+        self.opcode() == Opcode::Text && !self.config.skip_utf8_validation
+    }
+
+    /// A piece of an uncompressed data frame's payload.
+    fn plain<S: Sink>(
+        &mut self,
+        piece: &[u8],
+        complete: bool,
+        sink: &mut S,
+    ) -> Result<(), ProtocolError> {
+        let text = self.checks_text();
+        let frame = &self.frame;
+        let single = complete && frame.fin && frame.taken == 0 && self.message_opcode.is_none();
+
+        if single {
+            if let Some(room) = sink.reserve(piece.len()) {
+                copy_masked(room, piece, frame.key, 0);
+                self.total_payload_length = 0;
+
+                if text && !is_valid(room) {
+                    return Err(ProtocolError::InvalidUtf8);
+                }
+
+                sink.event(Event::Message {
+                    payload: Payload::Reserved(piece.len()),
+                    binary: frame.opcode == Opcode::Binary,
+                    compressed: false,
+                    fragments: &[],
+                });
+                return Ok(());
+            }
+        }
+
+        self.message
+            .append(piece, frame.key, frame.phase(), frame.left(), text);
+
+        if complete {
+            self.count_frame()?;
+            self.end_of_data_frame(sink)?;
+        }
+
+        Ok(())
+    }
+
+    /// A piece of a compressed data frame's payload. It is decompressed when
+    /// the frame is complete.
+    fn compressed<S: Sink>(
+        &mut self,
+        piece: &[u8],
+        complete: bool,
+        sink: &mut S,
+    ) -> Result<(), ProtocolError> {
+        let Some(partial) = self.gather(piece, complete) else {
+            return Ok(());
+        };
+        let data = partial.as_deref().unwrap_or(piece);
+
+        self.count_frame()?;
+
+        let Some(config) = self.config.inflate else {
+            return Err(ProtocolError::UnexpectedRsv1);
+        };
+        let inflater = self.inflater.get_or_insert_with(|| {
+            let inflater = Inflater::new(config.window_bits, config.no_context_takeover);
+            Box::new(inflater)
+        });
+        let start = self.message.data.len();
+
+        inflater.decompress(
+            data,
+            self.frame.fin,
+            self.config.max_payload,
+            &mut self.message.data,
+        )?;
+
+        if self.checks_text() {
+            self.message.check_text(start);
+        }
+
+        self.end_of_data_frame(sink)
+    }
+
+    /// Collects the pieces of a payload that is needed as a whole. `None` while
+    /// it is not complete; the inner `None` when `piece` is the payload.
+    fn gather(&mut self, piece: &[u8], complete: bool) -> Option<Option<Vec<u8>>> {
+        let frame = &self.frame;
+
+        if complete && frame.taken == 0 && frame.key == [0; 4] {
+            return Some(None);
+        }
+
+        grow(&mut self.partial, piece.len(), frame.left());
+        append_masked(&mut self.partial, piece, frame.key, frame.phase());
+        complete.then(|| Some(std::mem::take(&mut self.partial)))
+    }
+
+    fn count_frame(&mut self) -> Result<(), ProtocolError> {
+        let max = self.config.max_fragments;
+        self.frames = self.frames.saturating_add(1);
+
+        if max > 0 && self.frames > max {
+            return Err(ProtocolError::TooManyFragments);
+        }
+
+        Ok(())
+    }
+
+    /// The message has all of the current frame.
+    fn end_of_data_frame<S: Sink>(&mut self, sink: &mut S) -> Result<(), ProtocolError> {
+        let opcode = self.opcode();
+        let single = self.message_opcode.is_none() && self.frame.fin;
+
+        if !single {
+            self.message.end_fragment();
+        }
+
+        if !self.frame.fin {
+            self.message_opcode = Some(opcode);
+            return Ok(());
+        }
+
+        let text = self.checks_text();
+        let Whole {
+            data,
+            fragments,
+            valid_utf8,
+        } = self.message.finish();
+
+        self.message_opcode = None;
+        self.frames = 0;
+        self.total_payload_length = 0;
+
+        if text && !valid_utf8 {
+            return Err(ProtocolError::InvalidUtf8);
+        }
+
+        let payload = store_vec(data, sink);
+        sink.event(Event::Message {
+            payload,
+            binary: opcode == Opcode::Binary,
+            compressed: self.compressed,
+            fragments: &fragments,
+        });
+        Ok(())
+    }
+
+    /// A piece of a control frame's payload.
+    fn control<S: Sink>(
+        &mut self,
+        piece: &[u8],
+        complete: bool,
+        sink: &mut S,
+    ) -> Result<(), ProtocolError> {
+        let mut room = [0; MAX_CONTROL_PAYLOAD];
+        let frame = &self.frame;
+
+        let data = if complete && frame.taken == 0 {
+            let room = &mut room[..piece.len()];
+            copy_masked(room, piece, frame.key, 0);
+            room
+        } else {
+            append_masked(&mut self.partial, piece, frame.key, frame.phase());
+
+            if !complete {
+                return Ok(());
+            }
+
+            let partial = std::mem::take(&mut self.partial);
+            let room = &mut room[..partial.len()];
+            room.copy_from_slice(&partial);
+            room
+        };
+
+        match frame.opcode {
+            Opcode::Ping => {
+                let payload = store(data, sink);
+                sink.event(Event::Ping(payload));
+            }
+            Opcode::Pong => {
+                let payload = store(data, sink);
+                sink.event(Event::Pong(payload));
+            }
+            _ => self.close(data, sink)?,
+        }
+
+        Ok(())
+    }
+
+    /// A close frame (RFC 6455, section 5.5.1).
+    fn close<S: Sink>(&mut self, data: &[u8], sink: &mut S) -> Result<(), ProtocolError> {
+        let (code, reason) = match data {
+            [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
+            _ => (NO_STATUS, data),
+        };
+
+        if !data.is_empty() {
+            if !is_valid_close_code(code) {
+                return Err(ProtocolError::InvalidCloseCode(code));
+            }
+            if !self.config.skip_utf8_validation && !is_valid(reason) {
+                return Err(ProtocolError::InvalidUtf8);
+            }
+        }
+
+        self.finish();
+        let reason = store(reason, sink);
+        sink.event(Event::Close { code, reason });
+        Ok(())
+    }
+
+    /// Gives up everything that only a further frame would need.
+    fn finish(&mut self) {
+        self.stage = Stage::Finished;
+        self.inflater = None;
+        self.message.finish();
+        self.partial = Vec::new();
+    }
+}
