@@ -16,7 +16,6 @@ const { delay, once, suite, until } = require('./helpers/suite');
 const {
   KEY,
   RawPeer,
-  acceptUpgrade,
   closePayload,
   frame,
   masked,
@@ -105,11 +104,7 @@ const BAD_FRAMES = [
   ['a ping of 126 bytes', masked(9, 'a'.repeat(126)), controlLength(126)],
   ['a pong of 65536 bytes', masked(10, 'a'.repeat(65536)), controlLength(127)],
   ['a close frame of one byte', masked(8, 'a'), controlLength(1)],
-  [
-    'a frame of 2^53 bytes',
-    masked(2, '', { length: 2n ** 53n }),
-    unsupported
-  ],
+  ['a frame of 2^53 bytes', masked(2, '', { length: 2n ** 53n }), unsupported],
   [
     'a frame of 2^64 - 1 bytes',
     masked(2, '', { length: 2n ** 64n - 1n }),
@@ -312,7 +307,10 @@ suite('bad input', () => {
 
       // Neither those who were there before nor those who come are disturbed.
       other.ws.send('undisturbed');
-      assert.equal((await other.peer.frame()).payload.toString(), 'undisturbed');
+      assert.equal(
+        (await other.peer.frame()).payload.toString(),
+        'undisturbed'
+      );
       assert.deepEqual(other.events, []);
       await assertServing(t, served);
     });
@@ -566,7 +564,11 @@ suite('bad input', () => {
         controlLength(126)
       ],
       ['bad text', frame({ opcode: 1, payload: Buffer.from([0xc3]) }), utf8],
-      ['close code 1005', frame({ opcode: 8, payload: closePayload(1005) }), closeCode(1005)],
+      [
+        'close code 1005',
+        frame({ opcode: 8, payload: closePayload(1005) }),
+        closeCode(1005)
+      ],
       ['too much', frame({ opcode: 2, length: MAX_PAYLOAD + 1 }), tooLong],
       ['2^63 bytes', frame({ opcode: 2, length: 2n ** 63n }), unsupported]
     ];

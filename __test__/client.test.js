@@ -76,15 +76,7 @@ suite('client', () => {
   });
 
   it('throws for subprotocols that are no tokens or duplicated', () => {
-    for (const protocols of [
-      null,
-      '',
-      'a b',
-      'a,b',
-      ['a', 'a'],
-      ['ä'],
-      [1]
-    ]) {
+    for (const protocols of [null, '', 'a b', 'a,b', ['a', 'a'], ['ä'], [1]]) {
       assert.throws(() => new WebSocket('ws://localhost', protocols), {
         name: 'SyntaxError',
         message: 'An invalid or duplicated subprotocol was specified'
@@ -303,7 +295,10 @@ suite('client', () => {
       (await connect(t, url, undefined, { protocols: ['d', 'e'] })).protocol,
       'd'
     );
-    assert.equal((await connect(t, url, 'f', { protocols: 'g' })).protocol, 'f');
+    assert.equal(
+      (await connect(t, url, 'f', { protocols: 'g' })).protocol,
+      'f'
+    );
     assert.deepEqual(seen, ['a', 'a,b', 'c', 'd,e', 'f']);
   });
 
@@ -1176,7 +1171,9 @@ suite('client', () => {
     const { ws, peer } = await pair(t, {
       perMessageDeflate: { threshold: 0 }
     });
-    const sent = Array.from({ length: 60 }, (_, i) => `${i} `.repeat(200 * (i % 3) + 1));
+    const sent = Array.from({ length: 60 }, (_, i) =>
+      `${i} `.repeat(200 * (i % 3) + 1)
+    );
     const received = messages(peer, 60);
 
     sent.forEach((text, i) => ws.send(text, { compress: i % 2 === 0 }));
@@ -1271,12 +1268,10 @@ suite('client', () => {
     const ws = new Client(url);
 
     await closed(ws);
-    assert.deepEqual(seen.filter((name) => !/Listener$/.test(name)), [
-      'upgrade',
-      'open',
-      'message',
-      'close'
-    ]);
+    assert.deepEqual(
+      seen.filter((name) => !/Listener$/.test(name)),
+      ['upgrade', 'open', 'message', 'close']
+    );
   });
 
   it('uses an https.Agent', async (t) => {

@@ -355,10 +355,7 @@ suite('server', () => {
       }
     });
     const refusal = async (path) => {
-      const [, res] = await once(
-        client(t, url + path),
-        'unexpected-response'
-      );
+      const [, res] = await once(client(t, url + path), 'unexpected-response');
 
       return [
         res.statusCode,

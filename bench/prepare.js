@@ -62,6 +62,21 @@ function prepare(build) {
 }
 
 /**
+ * Checks that processes can be confined to cores here.
+ *
+ * @param {String[]} cores The cores
+ * @return {Boolean} True if they can
+ */
+function canPin(cores) {
+  try {
+    execFileSync('taskset', ['-c', cores.join(','), 'true'], { stdio: 'pipe' });
+    return cores.length === 2 && os.cpus().length > 1;
+  } catch (err) {
+    return false;
+  }
+}
+
+/**
  * Makes a folder for sockets, with a certificate in it.
  *
  * @return {String} The folder; whoever asks removes it
@@ -94,8 +109,8 @@ function versionOf(node, name) {
   } catch (err) {
     const line = /^\w*Error.*$/m.exec(err.stderr);
 
-    throw new Error(line ? line[0] : err.message);
+    throw new Error(line ? line[0] : err.message, { cause: err });
   }
 }
 
-module.exports = { makeScratch, prepare, versionOf };
+module.exports = { canPin, makeScratch, prepare, versionOf };

@@ -8,7 +8,7 @@ const { parseArgs } = require('util');
 
 const report = require('./report.js');
 const { implementations } = require('./implementations.js');
-const { makeScratch, prepare, versionOf } = require('./prepare.js');
+const { canPin, makeScratch, prepare, versionOf } = require('./prepare.js');
 const { measure } = require('./measure.js');
 const { cells, select } = require('./cells.js');
 
@@ -62,6 +62,7 @@ function readOptions() {
     }
   });
   const { quick } = values;
+  const cores = split(values.cores);
   const picked = select(split(values.cells));
   const only = split(values.only);
   const unknown = only.find((name) => !implementations[name]);
@@ -71,12 +72,15 @@ function readOptions() {
   if (!['split', 'one-core', 'none'].includes(pin)) {
     throw new Error(`--pin ${pin}: not one of split, one-core, none`);
   }
+  if (pin !== 'none' && !canPin(cores)) {
+    throw new Error('Needs taskset and two cores; otherwise use --pin none');
+  }
 
   return {
     ...values,
     build: !values['no-build'],
     cells: quick && !values.cells ? picked.filter((c) => c.quick) : picked,
-    cores: split(values.cores),
+    cores,
     names: only.length ? only : Object.keys(implementations),
     part: Boolean(values.cells || values.only),
     pin,
@@ -122,7 +126,7 @@ function describe(options, nodeVersion, versions, rounds) {
   // A folder of this machine means nothing to others.
   const args = process.argv
     .slice(2)
-    .map((arg) => (arg.includes('/node') ? path.basename(arg) : arg));
+    .map((arg, i, all) => (all[i - 1] === '--node' ? path.basename(arg) : arg));
 
   return [
     `command: npm run bench -- ${args.join(' ')}`.trim(),
@@ -234,7 +238,10 @@ async function main() {
 
   if (options.help) return void process.stdout.write(HELP);
   if (options.list) {
-    return console.log(layOutList());
+    for (const { name, title } of cells) {
+      console.log(`${name.padEnd(30)} ${title}`);
+    }
+    return;
   }
 
   prepare(options.build && options.names.includes('oxws'));
@@ -270,17 +277,6 @@ async function main() {
     console.error(`${failures} samples failed`);
     process.exitCode = 1;
   }
-}
-
-/**
- * Lists the cells.
- *
- * @return {String} One line per cell
- */
-function layOutList() {
-  return cells
-    .map(({ name, title }) => `${name.padEnd(30)} ${title}`)
-    .join('\n');
 }
 
 main().catch((err) => {

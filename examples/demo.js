@@ -18,6 +18,9 @@ const { version } = require('../package.json');
 // How many messages are on their way at a time.
 const IN_FLIGHT = 32;
 
+// How long a job may take, in milliseconds.
+const TIME_LIMIT = 60000;
+
 const record = JSON.stringify(
   Array.from({ length: 24 }, (_, id) => ({ id, name: `item ${id}`, stock: 7 }))
 );
@@ -61,6 +64,10 @@ function exchange(ws, job) {
       ws.send(data);
     };
 
+    const timer = setTimeout(() => {
+      reject(new Error(`Only ${received} of ${sent} echoes came back`));
+    }, TIME_LIMIT);
+
     ws.on('error', reject);
     ws.on('close', () => reject(new Error('The connection was closed')));
     ws.on('message', (data, isBinary) => {
@@ -75,7 +82,10 @@ function exchange(ws, job) {
       }
 
       if (sent < job.count) send();
-      else if (received === job.count) resolve(bytes);
+      else if (received === job.count) {
+        clearTimeout(timer);
+        resolve(bytes);
+      }
     });
 
     while (sent < Math.min(IN_FLIGHT, job.count)) send();

@@ -21,7 +21,7 @@ module.exports = {
 
   hasBlob,
 
-  // Listeners added through the EventTarget interface carry the first two:
+  // Listeners added through the EventTarget interface carry the next two:
   // whether an `on<event>` attribute owns them, and the function of the user.
   kForOnEventAttribute: Symbol('kIsForOnEventAttribute'),
   kListener: Symbol('kListener'),

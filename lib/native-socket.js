@@ -324,7 +324,15 @@ function spill(socket) {
   if (socket.destroyed) return;
 
   state.reading = false;
-  if (head.length > 0) Readable.prototype.unshift.call(socket, head);
+
+  if (head.length > 0) {
+    //
+    // Listeners that are attached in this tick must see it, too.
+    //
+    state.sync = true;
+    Readable.prototype.unshift.call(socket, head);
+  }
+
   if (socket.readableFlowing !== false) socket.read(0);
 }
 

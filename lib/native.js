@@ -52,9 +52,9 @@ class NativeConnection {
    * @param {Number} id The id that the engine has given
    * @param {net.Socket} socket The socket
    * @param {WebSocket} websocket The `WebSocket`
-   * @param {Boolean} hasHead Whether data was received with the handshake
+   * @param {Buffer} head What was received with the handshake
    */
-  constructor(id, socket, websocket, hasHead) {
+  constructor(id, socket, websocket, head) {
     this.id = id;
     this.socket = socket;
     this.receiver = websocket._receiver;
@@ -63,10 +63,10 @@ class NativeConnection {
     this.bytesWritten = 0;
 
     //
-    // Whether received data is asked for, and events that came nevertheless.
+    // Whether received data is asked for. The head comes first.
     //
     this.reading = false;
-    this.hasHead = hasHead;
+    this.head = head;
 
     //
     // What the kernel did not take of a write of the socket, and the callback
@@ -206,17 +206,40 @@ class NativeConnection {
 
     this.reading = reading;
 
-    const due = engine.setReading(this.id, reading);
-
-    if (reading && this.hasHead) {
+    if (this.head.length === 0) {
+      if (engine.setReading(this.id, reading)) schedule();
+    } else if (reading) {
       //
-      // What came with the handshake is emitted when a stream would emit it.
+      // This is when a stream that is resumed would emit it.
       //
-      this.hasHead = false;
-      process.nextTick(turn);
-    } else if (due) {
-      schedule();
+      process.nextTick(readHead, this);
     }
+  }
+
+  /**
+   * Decodes data that the engine has not read.
+   *
+   * @param {Buffer} chunk The data
+   * @param {Number} start Where to begin
+   * @param {Uint32Array} rows Where to put the events
+   * @param {Buffer} slab Where to put small payloads
+   * @param {Number} used How much of the slab is in use
+   * @return {Number} The number of events
+   * @public
+   */
+  feed(chunk, start, rows, slab, used) {
+    return engine.feed(this.id, chunk, start, rows, slab, used);
+  }
+
+  /**
+   * Takes a payload that has memory of its own.
+   *
+   * @param {Number} index Its index
+   * @return {Buffer} The payload
+   * @public
+   */
+  takeOwned(index) {
+    return engine.takeOwned(index);
   }
 
   /**
@@ -258,7 +281,11 @@ class NativeConnection {
     this.receiver._connection = null;
     this.sender._connection = null;
 
-    return engine.release(this.id, this.receiver.decoder());
+    const { head } = this;
+    const rest = engine.release(this.id, this.receiver.decoder());
+
+    this.head = EMPTY_BUFFER;
+    return head.length === 0 ? rest : head;
   }
 
   /**
@@ -412,19 +439,14 @@ function take(websocket, socket, head) {
   if (length > 0) head = Buffer.concat([head, socket.read(length)]);
 
   const receiver = websocket._receiver;
-  const id = engine.adopt(handle.fd, receiver.decoder(), head);
+  const id = engine.adopt(handle.fd, receiver.decoder());
 
   if (id === -1) {
     if (length > 0) socket.unshift(head.subarray(head.length - length));
     return false;
   }
 
-  const connection = new NativeConnection(
-    id,
-    socket,
-    websocket,
-    head.length > 0
-  );
+  const connection = new NativeConnection(id, socket, websocket, head);
 
   connections[id] = connection;
   receiver._connection = connection;
@@ -467,6 +489,23 @@ function reference(change) {
   if ((before === 0) !== (referenced === 0)) {
     engine.setReferenced(referenced !== 0);
   }
+}
+
+/**
+ * Delivers what was received with the handshake, and begins to read.
+ *
+ * @param {NativeConnection} connection The connection
+ * @private
+ */
+function readHead(connection) {
+  const { head } = connection;
+
+  if (!connection.reading || head.length === 0) return;
+
+  connection.head = EMPTY_BUFFER;
+  connection.reading = false;
+  connection.setReading(true);
+  dataListener.call(connection.socket, head);
 }
 
 /**

@@ -35,6 +35,14 @@ const HELD = Buffer.alloc(0);
 const inbox = new Inbox();
 
 /**
+ * How many turns of the event loop pass before the first compressed message of
+ * a chunk is emitted. It is decompressed already, but with ws that takes three
+ * trips to the thread pool, and programs can tell: by what else happens
+ * meanwhile, such as the end of the connection.
+ */
+const INFLATING_TURNS = 3;
+
+/**
  * The receiving end of a connection: a writable stream of bytes that emits the
  * messages in them. The bytes are decoded by the addon.
  *
@@ -86,14 +94,15 @@ class Receiver extends Writable {
 
     //
     // What is being worked off: a chunk from `_offset` on, the events that were
-    // decoded but not emitted yet from `_next` on, and the callback of the
+    // decoded but not emitted yet from `_heldFrom` on, and the callback of the
     // pending write.
     //
     this._chunk = HELD;
     this._offset = 0;
-    this._events = [];
-    this._next = 0;
+    this._held = [];
+    this._heldFrom = 0;
     this._callback = null;
+    this._inflatingTurns = INFLATING_TURNS;
   }
 
   /**
@@ -152,6 +161,7 @@ class Receiver extends Writable {
    */
   _write(chunk, encoding, cb) {
     this._callback = cb;
+    this._inflatingTurns = INFLATING_TURNS;
     this._chunk = chunk;
     this._offset = 0;
     this._run();
@@ -197,7 +207,7 @@ class Receiver extends Writable {
           binding.fatalException(err);
         }
       } else {
-        this._events.push({ kind, detail, data, fragments });
+        this._held.push({ kind, detail, data, fragments });
         if (this._callback === null) this.write(HELD);
       }
 
@@ -211,7 +221,7 @@ class Receiver extends Writable {
    * @type {Boolean}
    */
   get isHolding() {
-    return this._next < this._events.length;
+    return this._heldFrom < this._held.length;
   }
 
   /**
@@ -222,7 +232,7 @@ class Receiver extends Writable {
   _run() {
     try {
       do {
-        while (this._next < this._events.length) {
+        while (this._heldFrom < this._held.length) {
           if (!this._process()) return;
         }
       } while (this._decode());
@@ -248,7 +258,7 @@ class Receiver extends Writable {
    * @private
    */
   _process() {
-    const event = this._events[this._next];
+    const event = this._held[this._heldFrom];
     const compressed =
       event.kind <= BINARY && (event.detail & COMPRESSED) !== 0;
 
@@ -269,15 +279,26 @@ class Receiver extends Writable {
       return true;
     }
 
-    //
-    // A message that arrived compressed takes a turn of its own. It is
-    // decompressed already, but programs that work with many small compressed
-    // messages should not see a longer block of events than when decompressing
-    // was asynchronous.
-    //
     this._state = compressed ? INFLATING : DEFER_EVENT;
+    this._defer(event, compressed ? this._inflatingTurns : 1);
+    return false;
+  }
 
+  /**
+   * Emits an event in a later turn of the event loop, and goes on from there.
+   *
+   * @param {Object} event The first of the waiting events
+   * @param {Number} turns How many turns to wait
+   * @private
+   */
+  _defer(event, turns) {
     setImmediate(() => {
+      if (turns > 1) {
+        this._defer(event, turns - 1);
+        return;
+      }
+
+      this._inflatingTurns = 1;
       this._shift();
 
       try {
@@ -287,8 +308,6 @@ class Receiver extends Writable {
         this._run();
       }
     });
-
-    return false;
   }
 
   /**
@@ -297,9 +316,9 @@ class Receiver extends Writable {
    * @private
    */
   _shift() {
-    if (++this._next === this._events.length) {
-      this._events = [];
-      this._next = 0;
+    if (++this._heldFrom === this._held.length) {
+      this._held = [];
+      this._heldFrom = 0;
     }
   }
 
@@ -317,7 +336,7 @@ class Receiver extends Writable {
       return false;
     }
 
-    const decoder = this.decoder();
+    const decoder = this._connection || this.decoder();
     const { rows } = inbox;
 
     inbox.prepare();
@@ -337,7 +356,7 @@ class Receiver extends Writable {
       if (kind === FRAGMENTS) {
         fragments = data;
       } else {
-        this._events.push({ kind, detail: word >>> 8, data, fragments });
+        this._held.push({ kind, detail: word >>> 8, data, fragments });
         fragments = null;
       }
     }

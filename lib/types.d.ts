@@ -3,10 +3,10 @@
 // What both entry points declare: `index.d.ts` adds the statics that only
 // `require()` gives, `wrapper.d.mts` exports the names that `import` gives.
 //
-// A type that the declarations published for ws have is kept at least as wide
-// for what a program passes in and no wider for what it gets back, so that what
-// compiled with those compiles with these. The comments say where that makes a
-// type say less than is known.
+// What the declarations published for ws have is kept: at least as wide for what
+// a program passes in, no wider for what it gets back, and each class assignable
+// to its namesake there and back. So whatever compiled with those compiles with
+// these. The comments say where that makes a type say less than is known.
 
 import { EventEmitter } from 'events';
 import {
@@ -45,7 +45,7 @@ declare class Emitter<Events extends EventList<Events>> extends EventEmitter {
   ): this;
   addListener(
     event: string | symbol,
-    listener: (this: this, ...args: any[]) => void
+    listener: (this: any, ...args: any[]) => void
   ): this;
 
   off<Name extends keyof Events>(
@@ -54,7 +54,7 @@ declare class Emitter<Events extends EventList<Events>> extends EventEmitter {
   ): this;
   off(
     event: string | symbol,
-    listener: (this: this, ...args: any[]) => void
+    listener: (this: any, ...args: any[]) => void
   ): this;
 
   on<Name extends keyof Events>(
@@ -63,7 +63,7 @@ declare class Emitter<Events extends EventList<Events>> extends EventEmitter {
   ): this;
   on(
     event: string | symbol,
-    listener: (this: this, ...args: any[]) => void
+    listener: (this: any, ...args: any[]) => void
   ): this;
 
   once<Name extends keyof Events>(
@@ -72,7 +72,7 @@ declare class Emitter<Events extends EventList<Events>> extends EventEmitter {
   ): this;
   once(
     event: string | symbol,
-    listener: (this: this, ...args: any[]) => void
+    listener: (this: any, ...args: any[]) => void
   ): this;
 
   prependListener<Name extends keyof Events>(
@@ -81,7 +81,7 @@ declare class Emitter<Events extends EventList<Events>> extends EventEmitter {
   ): this;
   prependListener(
     event: string | symbol,
-    listener: (this: this, ...args: any[]) => void
+    listener: (this: any, ...args: any[]) => void
   ): this;
 
   prependOnceListener<Name extends keyof Events>(
@@ -90,7 +90,7 @@ declare class Emitter<Events extends EventList<Events>> extends EventEmitter {
   ): this;
   prependOnceListener(
     event: string | symbol,
-    listener: (this: this, ...args: any[]) => void
+    listener: (this: any, ...args: any[]) => void
   ): this;
 
   removeListener<Name extends keyof Events>(
@@ -99,7 +99,7 @@ declare class Emitter<Events extends EventList<Events>> extends EventEmitter {
   ): this;
   removeListener(
     event: string | symbol,
-    listener: (this: this, ...args: any[]) => void
+    listener: (this: any, ...args: any[]) => void
   ): this;
 }
 
@@ -167,10 +167,10 @@ export interface PerMessageDeflateOptions {
   serverNoContextTakeover?: boolean | undefined;
   /** Clear the window of the client after every message. */
   clientNoContextTakeover?: boolean | undefined;
-  /** The window of the server, 8 to 15; a server refuses one with `false`. */
-  serverMaxWindowBits?: boolean | number | undefined;
-  /** The window of the client, 8 to 15; `false` to rule the parameter out. */
-  clientMaxWindowBits?: boolean | number | undefined;
+  /** The binary logarithm of the size of the window of the server: 8 to 15. */
+  serverMaxWindowBits?: number | undefined;
+  /** The binary logarithm of the size of the window of the client: 8 to 15. */
+  clientMaxWindowBits?: number | undefined;
   /** More options for the compressor. */
   zlibDeflateOptions?: DeflateOptions | undefined;
   /** More options for the decompressor. */
@@ -185,7 +185,7 @@ export interface PerMessageDeflateOptions {
 }
 
 interface DeflateOptions extends Omit<ZlibOptions, 'dictionary'> {
-  dictionary?: Buffer[] | DataView | ZlibOptions['dictionary'] | undefined;
+  dictionary?: Buffer | Buffer[] | DataView | undefined;
 }
 
 /** Options that a client and the connections of a server have in common. */
@@ -270,14 +270,11 @@ export interface ClientOptions
   extends ConnectionOptions, ForwardedOptions, SecureContextOptions {
   agent?: Agent | undefined;
   /**
-   * Checks the name in the certificate of the server. What it returns, unless
-   * falsy, is the error. The certificate is a `tls.PeerCertificate`; the type
-   * is open as programs have given it as `CertMeta`.
+   * Checks the name in the certificate, a `tls.PeerCertificate`, and returns
+   * what is wrong with it as an error. The types are open because the published
+   * declarations have others.
    */
-  checkServerIdentity?(
-    servername: string,
-    cert: any
-  ): Error | boolean | undefined;
+  checkServerIdentity?(servername: string, cert: any): any;
   /** Makes the connection. Any `Duplex` will do. */
   createConnection?:
     ClientRequestArgs['createConnection'] | typeof createConnection;
@@ -486,8 +483,15 @@ export class WebSocket extends Emitter<WebSocketEvents> {
   /** The connection is closed. */
   readonly CLOSED: 3;
 
-  /** What binary messages are given as. Default: `'nodebuffer'`. */
-  binaryType: BinaryType;
+  /**
+   * What binary messages are given as. Default: `'nodebuffer'`.
+   *
+   * Reading has no `'blob'`: copies of the published declarations, which some
+   * packages carry within their own, do not know it, and would not take this
+   * class for theirs.
+   */
+  get binaryType(): Exclude<BinaryType, 'blob'>;
+  set binaryType(type: BinaryType);
   /** How many bytes, with frame headers, have not yet been handed over. */
   readonly bufferedAmount: number;
   /** The names of the extensions in use. */
@@ -782,7 +786,7 @@ export class Receiver extends Writable {
   on(event: 'error', listener: (this: this, error: Error) => void): this;
   on(
     event: string | symbol,
-    listener: (this: this, ...args: any[]) => void
+    listener: (this: any, ...args: any[]) => void
   ): this;
 
   once<Name extends keyof ReceiverEvents>(
@@ -792,7 +796,7 @@ export class Receiver extends Writable {
   once(event: 'error', listener: (this: this, error: Error) => void): this;
   once(
     event: string | symbol,
-    listener: (this: this, ...args: any[]) => void
+    listener: (this: any, ...args: any[]) => void
   ): this;
 }
 

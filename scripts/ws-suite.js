@@ -19,7 +19,9 @@ const root = path.join(__dirname, '..');
 // Tests of private modules of ws which may have no counterpart here.
 const PRIVATE_TESTS = ['buffer-util', 'limiter'];
 
+// For the whole suite, and for the process to end by itself after it.
 const TIME_LIMIT = 10 * 60 * 1000;
+const EXIT_LIMIT = 10 * 1000;
 
 /**
  * Writes a module that is another one: the very object, whatever it is.
@@ -121,6 +123,16 @@ function run(grep, files) {
   if (grep) mocha.fgrep(grep);
 
   const runner = mocha.run();
+
+  runner.once('end', () => {
+    const timer = setTimeout(() => {
+      console.error('The process did not end by itself after the tests.');
+      console.error(process.getActiveResourcesInfo().join(', '));
+      process.exit(1);
+    }, EXIT_LIMIT);
+
+    timer.unref();
+  });
 
   process.on('exit', (code) => {
     const { passes, failures, pending } = runner.stats;

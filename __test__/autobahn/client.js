@@ -1,38 +1,24 @@
 'use strict';
 
-// The echo client that goes through all cases of the fuzzing server (client
-// role). Forked by scripts/autobahn.js: client.js <port> <agent name>.
+// The client that goes through all cases of the fuzzing server (client role).
+// Its arguments are the server's port and the name it shall give itself.
 
 const WebSocket = require('../..');
-const options = require('./options');
+const { echo, finish, options } = require('./agent');
 
-const [port, agent] = process.argv.slice(2);
-
-/**
- * Opens a connection to the fuzzing server. Errors are not of interest: most
- * cases break the protocol on purpose, and the fuzzer judges what it gets to
- * see of it. A connection that was never made is a case without a result.
- *
- * @param {String} path The path and query of the URL
- * @return {WebSocket} The client
- */
-function connect(path) {
-  const ws = new WebSocket(`ws://127.0.0.1:${port}${path}`, options);
-
-  ws.on('error', () => {});
-
-  return ws;
-}
+const [port, name] = process.argv.slice(2);
+const url = `ws://127.0.0.1:${port}`;
 
 /**
  * Asks for the number of cases.
  *
- * @param {Function} callback Called with the number
+ * @param {Function} callback Called with the number, 0 if there is no answer
  */
 function getCaseCount(callback) {
-  const ws = connect('/getCaseCount');
+  const ws = new WebSocket(`${url}/getCaseCount`, options);
   let count = 0;
 
+  ws.on('error', console.error);
   ws.on('message', (data) => {
     count = JSON.parse(data);
   });
@@ -40,23 +26,24 @@ function getCaseCount(callback) {
 }
 
 /**
- * Runs a case and those that follow, then lets the process end.
+ * Runs a case and those that follow it.
  *
  * @param {Number} index The number of the case, from 1
  * @param {Number} count The number of cases
  */
 function runCase(index, count) {
   if (index > count) {
-    process.disconnect();
+    finish();
     return;
   }
 
-  const ws = connect(`/runCase?case=${index}&agent=${agent}`);
+  const ws = new WebSocket(
+    `${url}/runCase?case=${index}&agent=${name}`,
+    options
+  );
 
-  ws.on('message', (data, isBinary) => ws.send(data, { binary: isBinary }));
+  echo(ws);
   ws.on('close', () => runCase(index + 1, count));
 }
 
 getCaseCount((count) => runCase(1, count));
-
-process.on('disconnect', () => process.exit());

@@ -1,19 +1,14 @@
 'use strict';
 
-// The echo server that the fuzzing client is aimed at (server role). Forked by
-// scripts/autobahn.js, which gets the port as a message; ends with the channel.
+// The server that the fuzzing client is aimed at (server role). Sends its port,
+// and is done when it is sent something.
 
 const { WebSocketServer } = require('../..');
-const options = require('./options');
+const { echo, finish, options } = require('./agent');
 
 const wss = new WebSocketServer({ ...options, host: '127.0.0.1', port: 0 });
 
-wss.on('connection', (ws) => {
-  // Most cases break the protocol on purpose; the fuzzer judges what follows.
-  ws.on('error', () => {});
-  ws.on('message', (data, isBinary) => ws.send(data, { binary: isBinary }));
-});
-
+wss.on('connection', echo);
 wss.on('listening', () => process.send({ port: wss.address().port }));
 
-process.on('disconnect', () => process.exit());
+process.on('message', finish);

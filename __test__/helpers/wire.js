@@ -253,7 +253,9 @@ class RawPeer {
     for (const line of lines.slice(1)) {
       const colon = line.indexOf(':');
 
-      headers[line.slice(0, colon).toLowerCase()] = line.slice(colon + 1).trim();
+      headers[line.slice(0, colon).toLowerCase()] = line
+        .slice(colon + 1)
+        .trim();
     }
 
     this._bytes = this._bytes.subarray(end + 4);

@@ -63,10 +63,9 @@ impl Engine {
     }
 
     /// Takes in the socket with the descriptor `fd`: the decoder's state moves
-    /// to the connection, `head` is what was received with the handshake.
-    /// Returns the connection's id, or -1 if the socket can't be taken.
+    /// to the connection. Returns the connection's id, or -1 if the socket can't be taken.
     #[napi]
-    pub fn adopt(&self, fd: i32, decoder: &mut Decoder, head: Memory<'_, u8>) -> i64 {
+    pub fn adopt(&self, fd: i32, decoder: &mut Decoder) -> i64 {
         let Some(receiver) = decoder.receiver.take().filter(|_| fd >= 0) else {
             return -1;
         };
@@ -77,7 +76,7 @@ impl Engine {
             .nest
             .home
             .borrow_mut()
-            .adopt(fd, receiver, head.to_vec())
+            .adopt(fd, receiver)
         {
             Ok(id) => id.into(),
             Err((_, receiver)) => {
@@ -140,7 +139,33 @@ impl Engine {
         count
     }
 
-    /// The payload of a row with the "owned" detail, of the last turn.
+    /// Decodes data of a connection that the engine has not read; otherwise as
+    /// [`Decoder::feed`].
+    #[napi]
+    pub fn feed(
+        &self,
+        id: u32,
+        chunk: Memory<'_, u8>,
+        start: u32,
+        mut rows: Memory<'_, u32>,
+        mut slab: Memory<'_, u8>,
+        used: u32,
+    ) -> u32 {
+        let Some((header, rows)) = rows.split_first_chunk_mut::<4>() else {
+            return 0;
+        };
+        let mut owned = self.nest.owned.borrow_mut();
+        owned.clear();
+        let mut inbox = Inbox::new(rows, &mut slab, used as usize, &mut owned);
+        let mut home = self.nest.home.borrow_mut();
+        let part = chunk.get(start as usize..).unwrap_or_default();
+        let consumed = home.feed(id, part, &mut inbox);
+        let count = inbox.len() as u32;
+        *header = [count, inbox.used() as u32, start + consumed as u32, 0];
+        count
+    }
+
+    /// The payload of a row with the "owned" detail, of the last turn or feed.
     #[napi]
     pub fn take_owned<'env>(&self, env: &'env Env, index: u32) -> Result<BufferSlice<'env>> {
         take_owned(env, &mut self.nest.owned.borrow_mut(), index)

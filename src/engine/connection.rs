@@ -19,10 +19,9 @@ use crate::protocol::receiver::{Receiver, Sink};
 pub struct Connection {
     socket: AsyncFd<Socket>,
     receiver: Receiver,
-    /// Bytes that were read, or came with the handshake, and wait for room in
-    /// the inbox.
+    /// The rest of a chunk that waits for room in the inbox.
     backlog: Vec<u8>,
-    /// Whether `backlog` is the rest of a chunk of which a part was decoded.
+    /// Whether the chunk that is fed was decoded in part before.
     resumed: bool,
     reading: bool,
     ended: bool,
@@ -30,13 +29,13 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Takes a connected, non-blocking stream socket. `head` is what was
-    /// received with the handshake. Reading begins with [`Self::set_reading`].
-    pub fn new(socket: AsyncFd<Socket>, receiver: Receiver, head: Vec<u8>) -> Self {
+    /// Takes a connected, non-blocking stream socket. Reading begins with
+    /// [`Self::set_reading`].
+    pub fn new(socket: AsyncFd<Socket>, receiver: Receiver) -> Self {
         Self {
             socket,
             receiver,
-            backlog: head,
+            backlog: Vec::new(),
             resumed: false,
             reading: false,
             ended: false,
@@ -45,8 +44,24 @@ impl Connection {
     }
 
     /// Starts or stops the delivery of received data.
-    pub fn set_reading(&mut self, reading: bool) {
+    pub fn set_reading(&mut self, reading: bool, cx: &mut Context<'_>) {
         self.reading = reading;
+        if reading && (!self.backlog.is_empty() || self.socket.poll_read_ready(cx).is_ready()) {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Decodes data that was received before the connection was made. Returns
+    /// how many bytes were consumed: fewer than there are when the inbox is
+    /// full, and then the rest comes next.
+    pub fn feed(&mut self, chunk: &[u8], inbox: &mut Inbox<'_>) -> usize {
+        let consumed = if self.resumed {
+            self.receiver.resume(chunk, inbox)
+        } else {
+            self.receiver.feed(chunk, inbox)
+        };
+        self.resumed = consumed < chunk.len();
+        consumed
     }
 
     /// The decoder, with its state, and received bytes not yet decoded.
@@ -106,7 +121,11 @@ impl Connection {
             return;
         }
         if !self.backlog.is_empty() {
-            self.drain_backlog(cx, inbox);
+            let chunk = std::mem::take(&mut self.backlog);
+            inbox.row(RowKind::Read, 0, 0, 0);
+            self.decode(&chunk, cx, inbox);
+            // What the kernel has is for the next turn.
+            cx.waker().wake_by_ref();
             return;
         }
         while let Poll::Ready(ready) = self.socket.poll_read_ready(cx) {
@@ -144,29 +163,11 @@ impl Connection {
     }
 
     fn decode(&mut self, chunk: &[u8], cx: &mut Context<'_>, inbox: &mut Inbox<'_>) {
-        let consumed = self.receiver.feed(chunk, inbox);
+        let consumed = self.feed(chunk, inbox);
         if consumed < chunk.len() {
             self.backlog = chunk[consumed..].to_vec();
-            self.resumed = true;
             cx.waker().wake_by_ref();
         }
-    }
-
-    fn drain_backlog(&mut self, cx: &mut Context<'_>, inbox: &mut Inbox<'_>) {
-        let chunk = std::mem::take(&mut self.backlog);
-        inbox.row(RowKind::Read, 0, 0, 0);
-        if self.resumed {
-            let consumed = self.receiver.resume(&chunk, inbox);
-            if consumed < chunk.len() {
-                self.backlog = chunk[consumed..].to_vec();
-            } else {
-                self.resumed = false;
-            }
-        } else {
-            self.decode(&chunk, cx, inbox);
-        }
-        // Whatever is left, here or in the kernel, is for the next turn.
-        cx.waker().wake_by_ref();
     }
 
     fn fail(&mut self, error: &io::Error, inbox: &mut Inbox<'_>) {

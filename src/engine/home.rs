@@ -86,18 +86,15 @@ impl Home {
         &mut self,
         fd: BorrowedFd<'_>,
         receiver: Receiver,
-        head: Vec<u8>,
     ) -> Result<u32, (io::Error, Receiver)> {
         let _context = self.runtime.enter();
         let connection = match duplicate(fd).and_then(register) {
-            Ok(socket) => Connection::new(socket, receiver, head),
+            Ok(socket) => Connection::new(socket, receiver),
             Err(error) => return Err((error, receiver)),
         };
         let id = self.free.pop().unwrap_or(self.residents.len() as u32);
         let ready = ReadyWaker::new(id, self.queue.clone());
         let waker = Waker::from(ready.clone());
-        // The first poll registers the waker.
-        waker.wake_by_ref();
         let resident = Resident {
             connection,
             ready,
@@ -122,10 +119,17 @@ impl Home {
     /// the next turn.
     pub fn set_reading(&mut self, id: u32, reading: bool) {
         if let Some(resident) = self.resident(id) {
-            resident.connection.set_reading(reading);
-            if reading {
-                resident.waker.wake_by_ref();
-            }
+            let mut cx = Context::from_waker(&resident.waker);
+            resident.connection.set_reading(reading, &mut cx);
+        }
+    }
+
+    /// Decodes data of `id` that was received elsewhere, before anything the
+    /// connection has read. Returns how many bytes were consumed.
+    pub fn feed(&mut self, id: u32, chunk: &[u8], inbox: &mut Inbox<'_>) -> usize {
+        match self.resident(id) {
+            Some(resident) => resident.connection.feed(chunk, inbox),
+            None => chunk.len(),
         }
     }
 
@@ -290,13 +294,14 @@ mod tests {
         })
     }
 
-    fn adopt(home: &mut Home, head: &[u8]) -> (u32, UnixStream) {
+    fn adopt(home: &mut Home) -> (u32, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        let Ok(id) = home.adopt(ours.as_fd(), receiver(), head.to_vec()) else {
+        let Ok(id) = home.adopt(ours.as_fd(), receiver()) else {
             panic!("not adopted");
         };
         home.set_reading(id, true);
+        assert!(!home.is_due());
         (id, theirs)
     }
 
@@ -319,13 +324,10 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_delivers_the_head_then_what_arrives_then_the_end() {
+    fn a_turn_delivers_what_arrives_then_the_end() {
         let mut home = Home::new().unwrap();
-        let (id, mut peer) = adopt(&mut home, b"\x81\x02hi");
-        assert_eq!(
-            turn(&mut home)[1],
-            (id, RowKind::Text as u32, b"hi".to_vec())
-        );
+        let (id, mut peer) = adopt(&mut home);
+        assert!(turn(&mut home).is_empty());
         peer.write_all(b"\x82\x01x\x89\x00").unwrap();
         let rows = turn(&mut home);
         assert_eq!(rows[1], (id, RowKind::Binary as u32, b"x".to_vec()));
@@ -339,7 +341,7 @@ mod tests {
     #[test]
     fn data_and_end_in_one_go_are_both_seen() {
         let mut home = Home::new().unwrap();
-        let (_, mut peer) = adopt(&mut home, b"");
+        let (_, mut peer) = adopt(&mut home);
         assert!(turn(&mut home).is_empty());
         peer.write_all(b"\x81\x02hi").unwrap();
         drop(peer);
@@ -351,7 +353,7 @@ mod tests {
     #[test]
     fn a_paused_connection_delivers_nothing_until_it_is_resumed() {
         let mut home = Home::new().unwrap();
-        let (id, mut peer) = adopt(&mut home, b"");
+        let (id, mut peer) = adopt(&mut home);
         home.set_reading(id, false);
         peer.write_all(b"\x81\x02hi").unwrap();
         assert!(turn(&mut home).is_empty());
@@ -363,7 +365,7 @@ mod tests {
     #[test]
     fn more_frames_than_the_inbox_has_room_for_arrive_over_several_turns() {
         let mut home = Home::new().unwrap();
-        let (_, mut peer) = adopt(&mut home, b"");
+        let (_, mut peer) = adopt(&mut home);
         peer.write_all(&b"\x81\x01x".repeat(1000)).unwrap();
         let mut texts = 0;
         for _ in 0..100 {
@@ -376,7 +378,7 @@ mod tests {
     #[test]
     fn a_short_write_is_followed_by_a_writable_row() {
         let mut home = Home::new().unwrap();
-        let (id, mut peer) = adopt(&mut home, b"");
+        let (id, mut peer) = adopt(&mut home);
         let chunk = vec![1; 1 << 20];
         while home.write(id, &[IoSlice::new(&chunk)]).unwrap() > 0 {}
         home.want_write(id);
@@ -393,12 +395,12 @@ mod tests {
     #[test]
     fn an_id_is_not_reused_within_a_turn() {
         let mut home = Home::new().unwrap();
-        let (first, _peer) = adopt(&mut home, b"");
+        let (first, _peer) = adopt(&mut home);
         assert!(home.release(first).is_some());
-        let (second, _peer) = adopt(&mut home, b"");
+        let (second, _peer) = adopt(&mut home);
         assert_ne!(first, second);
         turn(&mut home);
-        let (third, _peer) = adopt(&mut home, b"");
+        let (third, _peer) = adopt(&mut home);
         assert_eq!(first, third);
     }
 
@@ -406,6 +408,6 @@ mod tests {
     fn what_is_not_a_stream_socket_is_refused() {
         let mut home = Home::new().unwrap();
         let file = std::fs::File::open("/dev/null").unwrap();
-        assert!(home.adopt(file.as_fd(), receiver(), Vec::new()).is_err());
+        assert!(home.adopt(file.as_fd(), receiver()).is_err());
     }
 }

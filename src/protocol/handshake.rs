@@ -323,3 +323,286 @@ fn check_extensions(
         _ => Err("Server indicated an extension that was not requested"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The key of the example in section 1.3.
+    const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+    const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+    const DEFLATE: DeflateOptions = DeflateOptions {
+        server_no_context_takeover: None,
+        client_no_context_takeover: None,
+        server_max_window_bits: negotiation::WindowOption::Unset,
+        client_max_window_bits: negotiation::WindowOption::Unset,
+    };
+
+    /// A valid request with one of its lines replaced, or one added.
+    fn request(change: &str) -> RequestHead {
+        let name = change.split(':').next().unwrap();
+        let mut lines = vec![
+            "GET /chat?room=1 HTTP/1.1".to_owned(),
+            "Host: localhost".to_owned(),
+            "Connection: Upgrade".to_owned(),
+            "Upgrade: WebSocket".to_owned(),
+            format!("Sec-WebSocket-Key: {KEY}"),
+            "Sec-WebSocket-Version: 13".to_owned(),
+        ];
+
+        if change.ends_with("HTTP/1.1") {
+            lines[0] = change.to_owned();
+        } else {
+            lines.retain(|line| !line.starts_with(name) || name.is_empty());
+            if change.contains(": ") {
+                lines.push(change.to_owned());
+            }
+        }
+
+        parse_request(&format_head(&lines)).unwrap().unwrap().0
+    }
+
+    fn validate(change: &str) -> Result<Upgrade, Rejection> {
+        let options = UpgradeOptions {
+            path: Some("/chat"),
+            deflate: Some(&DEFLATE),
+        };
+        validate_request(&request(change), options)
+    }
+
+    #[test]
+    fn answers_the_key_of_the_rfc() {
+        assert_eq!(accept_key(KEY), ACCEPT);
+    }
+
+    #[test]
+    fn knows_a_key_when_it_sees_one() {
+        assert!(is_valid_key(KEY));
+        assert!(is_valid_key("++++++++++////////////=="));
+
+        for key in [
+            "",
+            "==",
+            "dGhlIHNhbXBsZSBub25jZQ",
+            "dGhlIHNhbXBsZSBub25jZQ=",
+            "dGhlIHNhbXBsZSBub25jZQA==",
+            "dGhlIHNhbXBsZSBub25jZ-==",
+            "dGhlIHNhbXBsZSBub25jZ\u{e9}==",
+            " dGhlIHNhbXBsZSBub25jZQ==",
+        ] {
+            assert!(!is_valid_key(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn accepts_a_valid_request() {
+        let upgrade = validate("").unwrap();
+        assert_eq!(upgrade.key, KEY);
+        assert_eq!(upgrade.version, 13);
+        assert!(upgrade.protocols.is_empty());
+        assert_eq!(upgrade.deflate, None);
+
+        assert_eq!(validate("Sec-WebSocket-Version: 8").unwrap().version, 8);
+        assert_eq!(
+            validate("Sec-WebSocket-Protocol: foo, bar")
+                .unwrap()
+                .protocols,
+            ["foo", "bar"]
+        );
+        assert_eq!(
+            validate("Sec-WebSocket-Extensions: foo, permessage-deflate; client_max_window_bits")
+                .unwrap()
+                .deflate,
+            Some(DeflateParams::default())
+        );
+        assert_eq!(
+            validate("Sec-WebSocket-Extensions: foo").unwrap().deflate,
+            None
+        );
+    }
+
+    #[test]
+    fn rejects_an_invalid_request_and_says_why() {
+        let key = "Missing or invalid Sec-WebSocket-Key header";
+        let version = "Missing or invalid Sec-WebSocket-Version header";
+        let extensions = "Invalid or unacceptable Sec-WebSocket-Extensions header";
+        let cases = [
+            ("POST /chat HTTP/1.1", 405, "Invalid HTTP method"),
+            ("Upgrade", 400, "Invalid Upgrade header"),
+            ("Upgrade: h2c", 400, "Invalid Upgrade header"),
+            ("Sec-WebSocket-Key", 400, key),
+            ("Sec-WebSocket-Key: x", 400, key),
+            ("Sec-WebSocket-Version", 400, version),
+            ("Sec-WebSocket-Version: 12", 400, version),
+            (
+                "Sec-WebSocket-Protocol: foo;",
+                400,
+                "Invalid Sec-WebSocket-Protocol header",
+            ),
+            ("Sec-WebSocket-Extensions: foo;", 400, extensions),
+            (
+                "Sec-WebSocket-Extensions: permessage-deflate; foo",
+                400,
+                extensions,
+            ),
+        ];
+
+        for (change, status, message) in cases {
+            let rejection = validate(change).unwrap_err();
+            assert_eq!(rejection.status, status, "{change}");
+            assert_eq!(rejection.message, Some(message), "{change}");
+            assert!(rejection.is_client_error());
+        }
+    }
+
+    #[test]
+    fn a_wrong_path_is_a_bad_request_but_no_error() {
+        let rejection = validate("GET /chat/ HTTP/1.1").unwrap_err();
+        assert_eq!((rejection.status, rejection.message), (400, None));
+        assert!(!rejection.is_client_error());
+        assert!(validate("GET /chat HTTP/1.1").is_ok());
+
+        let any = UpgradeOptions::default();
+        assert!(validate_request(&request("GET /x HTTP/1.1"), any).is_ok());
+    }
+
+    #[test]
+    fn extensions_are_not_looked_at_without_compression() {
+        let head = request("Sec-WebSocket-Extensions: foo;");
+        assert!(validate_request(&head, UpgradeOptions::default()).is_ok());
+    }
+
+    #[test]
+    fn formats_the_response_to_a_rejected_request() {
+        let rejection = validate("Sec-WebSocket-Version: 12").unwrap_err();
+        assert_eq!(
+            String::from_utf8(rejection.format()).unwrap(),
+            "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\
+             Content-Type: text/html\r\nContent-Length: 47\r\n\
+             Sec-WebSocket-Version: 13, 8\r\n\r\n\
+             Missing or invalid Sec-WebSocket-Version header"
+        );
+        assert_eq!(
+            format_abort(503, None, &[("Content-Type", "a/b"), ("X", "y")]),
+            b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
+              Content-Type: a/b\r\nContent-Length: 19\r\nX: y\r\n\r\nService Unavailable"
+        );
+    }
+
+    #[test]
+    fn formats_the_response_that_completes_the_handshake() {
+        let params =
+            validate("Sec-WebSocket-Extensions: permessage-deflate;server_max_window_bits=9")
+                .unwrap()
+                .deflate;
+        let lines = response_lines(KEY, Some("chat"), params.as_ref());
+        assert_eq!(
+            String::from_utf8(format_head(&lines)).unwrap(),
+            format!(
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+                 Connection: Upgrade\r\nSec-WebSocket-Accept: {ACCEPT}\r\n\
+                 Sec-WebSocket-Protocol: chat\r\n\
+                 Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=9\r\n\r\n"
+            )
+        );
+        assert_eq!(response_lines(KEY, Some(""), None).len(), 4);
+    }
+
+    /// A response with these lines besides the necessary ones.
+    fn response(extra: &[&str]) -> ResponseHead {
+        let mut lines = response_lines(KEY, None, None);
+        lines.extend(extra.iter().map(|line| line.to_string()));
+        parse_response(&format_head(&lines)).unwrap().unwrap().0
+    }
+
+    fn check(extra: &[&str], protocols: &[&str], deflate: bool) -> Result<Accepted, String> {
+        let offer = ClientOffer {
+            key: KEY,
+            protocols,
+            deflate: deflate.then_some(&DEFLATE),
+        };
+        validate_response(&response(extra), offer)
+    }
+
+    #[test]
+    fn a_client_accepts_a_valid_response() {
+        assert_eq!(check(&[], &[], true), Ok(Accepted::default()));
+
+        let extra = [
+            "Sec-WebSocket-Protocol: bar",
+            "Sec-WebSocket-Extensions: permessage-deflate",
+        ];
+        let accepted = check(&extra, &["foo", "bar"], true).unwrap();
+        assert_eq!(accepted.protocol.as_deref(), Some("bar"));
+        assert_eq!(accepted.deflate, Some(DeflateParams::default()));
+    }
+
+    #[test]
+    fn a_client_refuses_what_it_did_not_ask_for() {
+        let protocol = "Sec-WebSocket-Protocol: bar";
+        let deflate = "Sec-WebSocket-Extensions: permessage-deflate";
+        let invalid = "Invalid Sec-WebSocket-Extensions header";
+        let other = "Server indicated an extension that was not requested";
+        let cases: [(&[&str], &[&str], bool, &str); 9] = [
+            (
+                &[protocol],
+                &[],
+                true,
+                "Server sent a subprotocol but none was requested",
+            ),
+            (
+                &[protocol],
+                &["foo"],
+                true,
+                "Server sent an invalid subprotocol",
+            ),
+            (&[], &["foo"], true, "Server sent no subprotocol"),
+            (
+                &[deflate],
+                &[],
+                false,
+                "Server sent a Sec-WebSocket-Extensions header but no extension was requested",
+            ),
+            (&["Sec-WebSocket-Extensions: foo;"], &[], true, invalid),
+            (
+                &["Sec-WebSocket-Extensions: permessage-deflate; x"],
+                &[],
+                true,
+                invalid,
+            ),
+            (&["Sec-WebSocket-Extensions: foo"], &[], true, other),
+            (
+                &[deflate, "Sec-WebSocket-Extensions: foo"],
+                &[],
+                true,
+                other,
+            ),
+            (&["Upgrade: websocket"], &[], true, "Invalid Upgrade header"),
+        ];
+
+        for (extra, protocols, deflate, message) in cases {
+            assert_eq!(check(extra, protocols, deflate), Err(message.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_client_refuses_a_wrong_key_and_another_status() {
+        let offer = ClientOffer {
+            key: "AAAAAAAAAAAAAAAAAAAAAA==",
+            protocols: &[],
+            deflate: None,
+        };
+        assert_eq!(
+            validate_response(&response(&[]), offer),
+            Err("Invalid Sec-WebSocket-Accept header".to_owned())
+        );
+
+        let mut head = response(&[]);
+        head.status = 404;
+        assert_eq!(
+            validate_response(&head, offer),
+            Err("Unexpected server response: 404".to_owned())
+        );
+    }
+}

@@ -386,3 +386,284 @@ fn normalize_value(
         _ => Err(NegotiationError::InvalidValue(name, value.clone())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::extension::parse;
+    use super::*;
+    use WindowOption::{Any, Bits, Refuse, Unset};
+
+    /// Options: takeover of server and client, window of server and client.
+    fn options(
+        server: Option<bool>,
+        client: Option<bool>,
+        server_bits: WindowOption,
+        client_bits: WindowOption,
+    ) -> DeflateOptions {
+        DeflateOptions {
+            server_no_context_takeover: server,
+            client_no_context_takeover: client,
+            server_max_window_bits: server_bits,
+            client_max_window_bits: client_bits,
+        }
+    }
+
+    fn offers(parameters: &[&str]) -> Vec<Params> {
+        let header: Vec<String> = parameters
+            .iter()
+            .map(|list| {
+                format!(
+                    "{EXTENSION_NAME}{}{list}",
+                    if list.is_empty() { "" } else { ";" }
+                )
+            })
+            .collect();
+        let extensions = parse(&header.join(",")).unwrap();
+        extensions.get(EXTENSION_NAME).unwrap().to_vec()
+    }
+
+    /// The parameters agreed on, or the error.
+    fn render(result: Result<DeflateParams, NegotiationError>) -> String {
+        match result {
+            Ok(params) => params
+                .to_string()
+                .trim_start_matches(EXTENSION_NAME)
+                .trim_start_matches("; ")
+                .to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn as_server(options: &DeflateOptions, parameters: &[&str]) -> String {
+        render(accept_as_server(options, &offers(parameters)))
+    }
+
+    fn as_client(options: &DeflateOptions, parameters: &str) -> String {
+        render(accept_as_client(options, &offers(&[parameters])))
+    }
+
+    const NONE: DeflateOptions = DeflateOptions {
+        server_no_context_takeover: None,
+        client_no_context_takeover: None,
+        server_max_window_bits: Unset,
+        client_max_window_bits: Unset,
+    };
+
+    #[test]
+    fn a_client_offers_what_its_options_say() {
+        let cases = [
+            (NONE, "client_max_window_bits"),
+            (options(None, None, Unset, Refuse), ""),
+            (
+                options(Some(true), Some(true), Bits(10), Bits(11)),
+                "server_no_context_takeover; client_no_context_takeover; \
+                 server_max_window_bits=10; client_max_window_bits=11",
+            ),
+            (
+                options(Some(false), Some(false), Refuse, Any),
+                "client_max_window_bits",
+            ),
+            (
+                options(None, None, Any, Any),
+                "server_max_window_bits; client_max_window_bits",
+            ),
+        ];
+
+        for (options, expected) in cases {
+            assert_eq!(render(Ok(offer(&options))), expected);
+        }
+    }
+
+    #[test]
+    fn a_server_without_options_takes_what_is_offered() {
+        let cases = [
+            ("", ""),
+            ("client_max_window_bits", ""),
+            ("client_max_window_bits=10", "client_max_window_bits=10"),
+            (
+                "server_max_window_bits=0xf;client_no_context_takeover",
+                "server_max_window_bits=15; client_no_context_takeover",
+            ),
+        ];
+
+        for (offered, expected) in cases {
+            assert_eq!(as_server(&NONE, &[offered]), expected);
+        }
+    }
+
+    #[test]
+    fn a_server_adds_what_its_options_say_and_keeps_the_order_of_the_offer() {
+        let all = options(Some(true), Some(true), Bits(10), Bits(11));
+        assert_eq!(
+            as_server(&all, &["client_max_window_bits;server_max_window_bits=12"]),
+            "client_max_window_bits=11; server_max_window_bits=10; \
+             server_no_context_takeover; client_no_context_takeover"
+        );
+        assert_eq!(
+            as_server(
+                &options(None, None, Unset, Refuse),
+                &["client_max_window_bits=9;server_no_context_takeover"]
+            ),
+            "server_no_context_takeover"
+        );
+    }
+
+    #[test]
+    fn a_server_takes_the_first_offer_that_it_can_accept() {
+        let none = "None of the extension offers can be accepted";
+        let cases = [
+            (
+                options(Some(false), None, Unset, Unset),
+                "server_no_context_takeover",
+                none,
+            ),
+            (
+                options(None, None, Refuse, Unset),
+                "server_max_window_bits=15",
+                none,
+            ),
+            (
+                options(None, None, Bits(11), Unset),
+                "server_max_window_bits=10",
+                none,
+            ),
+            (
+                options(None, None, Unset, Bits(11)),
+                "client_max_window_bits=10",
+                none,
+            ),
+            (options(None, None, Unset, Bits(11)), "", none),
+        ];
+
+        for (options, refused, expected) in cases {
+            assert_eq!(as_server(&options, &[refused]), expected);
+
+            let accepted = "server_max_window_bits=12;client_max_window_bits=12";
+            let answer = as_server(&options, &[refused, accepted]);
+            assert_eq!(
+                answer.contains("max_window_bits"),
+                options.server_max_window_bits != Refuse
+            );
+        }
+    }
+
+    #[test]
+    fn a_client_checks_the_response() {
+        let takeover = "Unexpected parameter \"client_no_context_takeover\"";
+        let window = "Unexpected or invalid parameter \"client_max_window_bits\"";
+        let eleven = options(None, None, Unset, Bits(11));
+        let cases = [
+            (NONE, "", ""),
+            (
+                NONE,
+                "client_no_context_takeover",
+                "client_no_context_takeover",
+            ),
+            (NONE, "client_max_window_bits=8", "client_max_window_bits=8"),
+            (
+                options(None, Some(false), Unset, Unset),
+                "client_no_context_takeover",
+                takeover,
+            ),
+            (
+                options(None, None, Unset, Refuse),
+                "client_max_window_bits=15",
+                window,
+            ),
+            (eleven, "client_max_window_bits=12", window),
+            (
+                eleven,
+                "client_max_window_bits=11",
+                "client_max_window_bits=11",
+            ),
+            (eleven, "", "client_max_window_bits=11"),
+        ];
+
+        for (options, response, expected) in cases {
+            assert_eq!(as_client(&options, response), expected);
+        }
+    }
+
+    #[test]
+    fn parameters_must_be_known_single_and_valid() {
+        let cases = [
+            ("foo", "Unknown parameter \"foo\""),
+            (
+                "server_max_window_bits=8;server_max_window_bits=8",
+                "Parameter \"server_max_window_bits\" must have only a single value",
+            ),
+            ("foo;foo", "Parameter \"foo\" must have only a single value"),
+            (
+                "server_max_window_bits",
+                "Invalid value for parameter \"server_max_window_bits\": true",
+            ),
+            (
+                "client_max_window_bits=16",
+                "Invalid value for parameter \"client_max_window_bits\": 16",
+            ),
+            (
+                "server_max_window_bits=7",
+                "Invalid value for parameter \"server_max_window_bits\": 7",
+            ),
+            (
+                "server_max_window_bits=8.5",
+                "Invalid value for parameter \"server_max_window_bits\": 8.5",
+            ),
+            (
+                "server_no_context_takeover=10",
+                "Invalid value for parameter \"server_no_context_takeover\": 10",
+            ),
+            (
+                "client_no_context_takeover=true",
+                "Invalid value for parameter \"client_no_context_takeover\": true",
+            ),
+        ];
+
+        for (offered, expected) in cases {
+            assert_eq!(as_client(&NONE, offered), expected);
+            // Also where an earlier offer would do.
+            assert_eq!(as_server(&NONE, &["", offered]), expected);
+        }
+
+        assert_eq!(
+            as_client(&NONE, "client_max_window_bits"),
+            "Invalid value for parameter \"client_max_window_bits\": true"
+        );
+    }
+
+    #[test]
+    fn only_an_invalid_value_is_a_type_error() {
+        let error = |offered| accept_as_server(&NONE, &offers(&[offered])).unwrap_err();
+        assert!(error("server_max_window_bits=x").is_type_error());
+        assert!(!error("foo").is_type_error());
+    }
+
+    #[test]
+    fn an_agreement_says_how_each_side_compresses() {
+        let agreed = accept_as_server(
+            &NONE,
+            &offers(&["server_max_window_bits=10;client_no_context_takeover"]),
+        )
+        .unwrap();
+        assert_eq!(
+            (agreed.window_bits(true), agreed.window_bits(false)),
+            (10, 15)
+        );
+        assert!(!agreed.no_context_takeover(true));
+        assert!(agreed.no_context_takeover(false));
+        assert_eq!(
+            agreed.inflate_config(true),
+            InflateConfig {
+                window_bits: 15,
+                no_context_takeover: true
+            }
+        );
+        assert_eq!(
+            agreed.inflate_config(false),
+            InflateConfig {
+                window_bits: 10,
+                no_context_takeover: false
+            }
+        );
+    }
+}

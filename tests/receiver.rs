@@ -1,0 +1,626 @@
+//! What the receiver makes of bytes: events in order, and each error with the
+//! text, code and close status that `ws` gives it.
+
+mod support;
+
+use oxws::protocol::deflate::Deflater;
+use oxws::protocol::error::ProtocolError;
+use oxws::protocol::frame::Opcode;
+use oxws::protocol::receiver::{InflateConfig, Receiver, ReceiverConfig};
+use support::{feed, frame, frame_with_rsv1, Recorder, Seen};
+
+const CLIENT: ReceiverConfig = ReceiverConfig {
+    is_server: false,
+    max_payload: 0,
+    max_fragments: 0,
+    max_buffered_chunks: 0,
+    skip_utf8_validation: false,
+    inflate: None,
+};
+
+const SERVER: ReceiverConfig = ReceiverConfig {
+    is_server: true,
+    ..CLIENT
+};
+
+const DEFLATE: ReceiverConfig = ReceiverConfig {
+    inflate: Some(InflateConfig {
+        window_bits: 15,
+        no_context_takeover: false,
+    }),
+    ..CLIENT
+};
+
+/// The events of chunks.
+fn events(config: ReceiverConfig, chunks: &[&[u8]]) -> Vec<Seen> {
+    let mut receiver = Receiver::new(config);
+    let mut sink = Recorder::default();
+
+    for chunk in chunks {
+        feed(&mut receiver, chunk, &mut sink);
+    }
+
+    sink.events
+}
+
+/// The error that some bytes are, and nothing else.
+fn error(config: ReceiverConfig, bytes: &[u8]) -> ProtocolError {
+    match events(config, &[bytes]).as_slice() {
+        [Seen::Error(error)] => error.clone(),
+        other => panic!("not an error alone: {other:?}"),
+    }
+}
+
+#[test]
+fn every_error_comes_from_bytes_with_its_text_code_and_status() {
+    const FRAME: &str = "Invalid WebSocket frame: ";
+    let invalid_close = [0x88, 2, 0x03, 0xed];
+    let cases: [(ReceiverConfig, &[u8], &str, &str, u16); 27] = [
+        (
+            CLIENT,
+            &[0xa0, 0],
+            "RSV2 and RSV3 must be clear",
+            "UNEXPECTED_RSV_2_3",
+            1002,
+        ),
+        (
+            CLIENT,
+            &[0x90, 0],
+            "RSV2 and RSV3 must be clear",
+            "UNEXPECTED_RSV_2_3",
+            1002,
+        ),
+        (
+            CLIENT,
+            &[0xc2, 0x80],
+            "RSV1 must be clear",
+            "UNEXPECTED_RSV_1",
+            1002,
+        ),
+        (
+            DEFLATE,
+            &[0xc0, 0],
+            "RSV1 must be clear",
+            "UNEXPECTED_RSV_1",
+            1002,
+        ),
+        (
+            DEFLATE,
+            &[0xc9, 0],
+            "RSV1 must be clear",
+            "UNEXPECTED_RSV_1",
+            1002,
+        ),
+        (
+            CLIENT,
+            &[0x00, 0],
+            "invalid opcode 0",
+            "INVALID_OPCODE",
+            1002,
+        ),
+        (
+            CLIENT,
+            &[0x01, 0, 0x01, 0],
+            "invalid opcode 1",
+            "INVALID_OPCODE",
+            1002,
+        ),
+        (
+            CLIENT,
+            &[0x01, 0, 0x02, 0],
+            "invalid opcode 2",
+            "INVALID_OPCODE",
+            1002,
+        ),
+        (
+            CLIENT,
+            &[0x83, 0],
+            "invalid opcode 3",
+            "INVALID_OPCODE",
+            1002,
+        ),
+        (
+            CLIENT,
+            &[0x87, 0],
+            "invalid opcode 7",
+            "INVALID_OPCODE",
+            1002,
+        ),
+        (
+            CLIENT,
+            &[0x8b, 0],
+            "invalid opcode 11",
+            "INVALID_OPCODE",
+            1002,
+        ),
+        (
+            CLIENT,
+            &[0x8f, 0],
+            "invalid opcode 15",
+            "INVALID_OPCODE",
+            1002,
+        ),
+        (CLIENT, &[0x09, 0], "FIN must be set", "EXPECTED_FIN", 1002),
+        (
+            SERVER,
+            &[0x82, 0],
+            "MASK must be set",
+            "EXPECTED_MASK",
+            1002,
+        ),
+        (
+            CLIENT,
+            &[0x82, 0x80],
+            "MASK must be clear",
+            "UNEXPECTED_MASK",
+            1002,
+        ),
+        (
+            CLIENT,
+            &[0x89, 126],
+            "invalid payload length 126",
+            "INVALID_CONTROL_PAYLOAD_LENGTH",
+            1002,
+        ),
+        (
+            CLIENT,
+            &[0x8a, 127],
+            "invalid payload length 127",
+            "INVALID_CONTROL_PAYLOAD_LENGTH",
+            1002,
+        ),
+        (
+            CLIENT,
+            &[0x88, 1],
+            "invalid payload length 1",
+            "INVALID_CONTROL_PAYLOAD_LENGTH",
+            1002,
+        ),
+        (
+            CLIENT,
+            &[0x88, 2, 0, 0],
+            "invalid status code 0",
+            "INVALID_CLOSE_CODE",
+            1002,
+        ),
+        (
+            CLIENT,
+            &invalid_close,
+            "invalid status code 1005",
+            "INVALID_CLOSE_CODE",
+            1002,
+        ),
+        (
+            CLIENT,
+            &[0x88, 2, 0x13, 0x88],
+            "invalid status code 5000",
+            "INVALID_CLOSE_CODE",
+            1002,
+        ),
+        (
+            CLIENT,
+            &[0x81, 1, 0xff],
+            "invalid UTF-8 sequence",
+            "INVALID_UTF8",
+            1007,
+        ),
+        (
+            CLIENT,
+            &[0x81, 1, 0xc3],
+            "invalid UTF-8 sequence",
+            "INVALID_UTF8",
+            1007,
+        ),
+        (
+            CLIENT,
+            &[0x01, 1, 0xff, 0x80, 0],
+            "invalid UTF-8 sequence",
+            "INVALID_UTF8",
+            1007,
+        ),
+        (
+            CLIENT,
+            &[0x88, 3, 3, 0xe8, 0xff],
+            "invalid UTF-8 sequence",
+            "INVALID_UTF8",
+            1007,
+        ),
+        // Where several rules are broken the first one counts.
+        (
+            SERVER,
+            &[0xff, 0x7f],
+            "RSV2 and RSV3 must be clear",
+            "UNEXPECTED_RSV_2_3",
+            1002,
+        ),
+        (
+            SERVER,
+            &[0x08, 0x7f],
+            "FIN must be set",
+            "EXPECTED_FIN",
+            1002,
+        ),
+    ];
+
+    for (config, bytes, message, code, status) in cases {
+        let error = error(config, bytes);
+        assert_eq!(error.message(), format!("{FRAME}{message}"), "{bytes:x?}");
+        assert_eq!(error.code(), format!("WS_ERR_{code}"), "{bytes:x?}");
+        assert_eq!(error.close_status(), status, "{bytes:x?}");
+        assert_eq!(error.is_range_error(), status != 1007, "{bytes:x?}");
+        assert_eq!(error.errno(), None);
+    }
+}
+
+#[test]
+fn every_limit_has_its_text_code_and_status() {
+    let long = [0x82, 127, 0, 0x20, 0, 0, 0, 0, 0, 0];
+    let cases: [(ReceiverConfig, &[u8], &str, &str, u16); 5] = [
+        (
+            CLIENT,
+            &long,
+            "Unsupported WebSocket frame: payload length > 2^53 - 1",
+            "WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH",
+            1009,
+        ),
+        (
+            ReceiverConfig {
+                max_payload: 5,
+                ..CLIENT
+            },
+            &[0x82, 6],
+            "Max payload size exceeded",
+            "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH",
+            1009,
+        ),
+        (
+            ReceiverConfig {
+                max_payload: 5,
+                ..CLIENT
+            },
+            &[0x02, 3, 1, 2, 3, 0x00, 3],
+            "Max payload size exceeded",
+            "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH",
+            1009,
+        ),
+        (
+            ReceiverConfig {
+                max_payload: 1_000_000,
+                ..CLIENT
+            },
+            &[0x82, 127, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff],
+            "Max payload size exceeded",
+            "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH",
+            1009,
+        ),
+        (
+            ReceiverConfig {
+                max_fragments: 2,
+                ..CLIENT
+            },
+            &[0x02, 0, 0x00, 0, 0x80, 0],
+            "Too many message fragments",
+            "WS_ERR_TOO_MANY_BUFFERED_PARTS",
+            1008,
+        ),
+    ];
+
+    for (config, bytes, message, code, status) in cases {
+        let error = error(config, bytes);
+        assert_eq!(error.message(), message);
+        assert_eq!(error.code(), code);
+        assert_eq!(error.close_status(), status);
+        assert!(error.is_range_error());
+    }
+}
+
+#[test]
+fn corrupt_compressed_data_is_zlibs_error() {
+    let error = error(DEFLATE, &[0xc1, 5, 0x00, 0, 0, 0, 0]);
+    assert_eq!(error.message(), "invalid stored block lengths");
+    assert_eq!(error.code(), "Z_DATA_ERROR");
+    assert_eq!(error.errno(), Some(-3));
+    assert_eq!(error.close_status(), 1007);
+    assert!(!error.is_range_error());
+}
+
+#[test]
+fn reads_the_examples_of_the_rfc() {
+    // Section 5.7.
+    let key = [0x37, 0xfa, 0x21, 0x3d];
+    let masked = [
+        0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58,
+    ];
+    assert_eq!(frame(Opcode::Text, true, Some(key), b"Hello"), masked);
+    assert_eq!(events(SERVER, &[&masked]), [Seen::text("Hello")]);
+    assert_eq!(
+        events(CLIENT, &[b"\x81\x05Hello\x89\x05Hello\x8a\x05Hello"]),
+        [
+            Seen::text("Hello"),
+            Seen::Ping(b"Hello".to_vec()),
+            Seen::Pong(b"Hello".to_vec())
+        ]
+    );
+    assert_eq!(
+        events(CLIENT, &[b"\x01\x03Hel\x80\x02lo"]),
+        [Seen::Message {
+            data: b"Hello".to_vec(),
+            binary: false,
+            compressed: false,
+            fragments: vec![3, 2],
+        }]
+    );
+}
+
+#[test]
+fn control_frames_may_come_between_fragments() {
+    assert_eq!(
+        events(CLIENT, &[b"\x02\x01a\x89\x01p\x00\x00\x8a\x00\x80\x01b"]),
+        [
+            Seen::Ping(b"p".to_vec()),
+            Seen::Pong(vec![]),
+            Seen::Message {
+                data: b"ab".to_vec(),
+                binary: true,
+                compressed: false,
+                fragments: vec![1, 1],
+            }
+        ]
+    );
+}
+
+#[test]
+fn a_message_of_empty_fragments_has_none() {
+    assert_eq!(
+        events(CLIENT, &[b"\x01\x00\x80\x00\x81\x00"]),
+        [Seen::text(""), Seen::text("")]
+    );
+}
+
+#[test]
+fn reads_all_three_forms_of_the_length() {
+    for len in [0, 1, 125, 126, 65_535, 65_536, 200_000] {
+        let data = vec![7; len];
+        let bytes = frame(Opcode::Binary, true, Some([1, 2, 3, 4]), &data);
+        assert_eq!(events(SERVER, &[&bytes]), [Seen::message(&data, true)]);
+    }
+
+    // Not the shortest form, which a receiver has no reason to insist on.
+    let long = b"\x82\x7f\0\0\0\0\0\0\0\x01x\x82\x7e\0\x01x";
+    assert_eq!(
+        events(CLIENT, &[long]),
+        [Seen::message(b"x", true), Seen::message(b"x", true)]
+    );
+}
+
+#[test]
+fn nothing_follows_a_close_frame() {
+    let bytes = b"\x88\x05\x03\xe8bye\x81\x01x\xff\xff\xff";
+    assert_eq!(
+        events(CLIENT, &[bytes, b"\x81\x01y"]),
+        [Seen::Close(1000, b"bye".to_vec())]
+    );
+    assert_eq!(events(CLIENT, &[b"\x88\x00"]), [Seen::Close(1005, vec![])]);
+}
+
+#[test]
+fn nothing_follows_an_error() {
+    let mut receiver = Receiver::new(CLIENT);
+    let mut sink = Recorder::default();
+    feed(&mut receiver, b"\x81\x01x\xff\xff\x81\x01y", &mut sink);
+    assert!(receiver.is_finished());
+    feed(&mut receiver, b"\x81\x01z", &mut sink);
+    assert_eq!(
+        sink.events,
+        [Seen::text("x"), Seen::Error(ProtocolError::UnexpectedRsv23)]
+    );
+}
+
+#[test]
+fn text_is_not_checked_when_told_so() {
+    let config = ReceiverConfig {
+        skip_utf8_validation: true,
+        ..CLIENT
+    };
+    assert_eq!(
+        events(
+            config,
+            &[b"\x81\x01\xff\x01\x01\xff\x80\x00\x88\x03\x03\xe8\xff"]
+        ),
+        [
+            Seen::message(&[0xff], false),
+            Seen::Message {
+                data: vec![0xff],
+                binary: false,
+                compressed: false,
+                fragments: vec![1],
+            },
+            Seen::Close(1000, vec![0xff])
+        ]
+    );
+}
+
+#[test]
+fn invalid_text_is_reported_at_the_end_of_the_message() {
+    assert_eq!(
+        events(CLIENT, &[b"\x01\x01\xff\x89\x00\x00\x01a\x89\x00\x80\x00"]),
+        [
+            Seen::Ping(vec![]),
+            Seen::Ping(vec![]),
+            Seen::Error(ProtocolError::InvalidUtf8)
+        ]
+    );
+}
+
+#[test]
+fn the_payload_limit_is_per_message_and_inclusive() {
+    let config = ReceiverConfig {
+        max_payload: 5,
+        ..CLIENT
+    };
+    let seen = events(
+        config,
+        &[b"\x82\x05abcde\x02\x03abc\x89\x06pingpi\x80\x02de\x82\x05abcde"],
+    );
+    assert_eq!(seen.len(), 4);
+    assert!(!matches!(seen.last(), Some(Seen::Error(_))));
+}
+
+#[test]
+fn the_payload_limit_holds_for_what_compressed_data_becomes() {
+    let mut bomb = vec![];
+    Deflater::new(9, 15, false).compress(&[0; 100_000], true, &mut bomb);
+    let bytes = frame_with_rsv1(Opcode::Binary, true, true, None, &bomb);
+
+    for (max_payload, fits) in [(100_000, true), (99_999, false), (1000, false)] {
+        let config = ReceiverConfig {
+            max_payload,
+            ..DEFLATE
+        };
+        let seen = events(config, &[&bytes]);
+
+        if fits {
+            assert!(matches!(&seen[..], [Seen::Message { data, .. }] if data.len() == 100_000));
+        } else {
+            assert_eq!(seen, [Seen::Error(ProtocolError::UnsupportedMessageLength)]);
+        }
+    }
+}
+
+#[test]
+fn the_total_length_counts_what_headers_announce() {
+    let mut receiver = Receiver::new(CLIENT);
+    let mut sink = Recorder::default();
+    feed(&mut receiver, b"\x02\x03ab", &mut sink);
+    assert_eq!(receiver.total_payload_length(), 3);
+    feed(&mut receiver, b"c\x89\x01p\x00\x7e\x01\x00", &mut sink);
+    assert_eq!(receiver.total_payload_length(), 3 + 256);
+    feed(&mut receiver, &[0; 256], &mut sink);
+    feed(&mut receiver, b"\x80\x00\x82\x01x", &mut sink);
+    assert_eq!(receiver.total_payload_length(), 0);
+    assert_eq!(sink.events.len(), 3);
+}
+
+#[test]
+fn the_chunk_limit_counts_what_waits_for_the_rest() {
+    let config = ReceiverConfig {
+        max_buffered_chunks: 3,
+        ..CLIENT
+    };
+    let too_many = [Seen::Error(ProtocolError::TooManyBufferedChunks)];
+
+    // Three may wait, a fourth is one too many, be it the last or not.
+    assert_eq!(events(config, &[b"\x82\x04a", b"b", b"c"]), []);
+    assert_eq!(events(config, &[b"\x82\x04a", b"b", b"c", b"d"]), too_many);
+
+    // A chunk that is consumed to its end does not wait.
+    assert_eq!(
+        events(config, &[b"\x82\x03", b"a", b"b", b"c"]),
+        [Seen::message(b"abc", true)]
+    );
+    assert_eq!(
+        events(config, &[b"\x82\x02a", b"b\x82\x03a", b"b", b"c"]),
+        [Seen::message(b"ab", true), Seen::message(b"abc", true)]
+    );
+
+    // The parts of a header count for themselves.
+    let bytes: Vec<&[u8]> = b"\x82\x7e\0\x02ab".chunks(1).collect();
+    assert_eq!(events(config, &bytes), [Seen::message(b"ab", true)]);
+    let bytes: Vec<&[u8]> = b"\x82\x7f\0\0\0\0".chunks(1).collect();
+    assert_eq!(events(config, &bytes), too_many);
+
+    // An empty chunk waits too.
+    assert_eq!(events(config, &[b"\x82", b"", b"", b""]), too_many);
+
+    let error = ProtocolError::TooManyBufferedChunks;
+    assert_eq!(error.message(), "Too many buffered chunks");
+    assert_eq!(error.code(), "WS_ERR_TOO_MANY_BUFFERED_PARTS");
+    assert_eq!(error.close_status(), 1008);
+}
+
+#[test]
+fn the_rest_of_a_chunk_does_not_count_as_another() {
+    let config = ReceiverConfig {
+        max_buffered_chunks: 2,
+        ..CLIENT
+    };
+    let mut receiver = Receiver::new(config);
+    let mut sink = Recorder::new(1, None);
+    feed(
+        &mut receiver,
+        b"\x89\x00\x89\x00\x89\x00\x82\x03a",
+        &mut sink,
+    );
+    feed(&mut receiver, b"b", &mut sink);
+    assert_eq!(sink.events.len(), 3);
+    sink.empty();
+    assert_eq!(receiver.feed(b"c", &mut sink), 1);
+    assert_eq!(
+        sink.events[3],
+        Seen::Error(ProtocolError::TooManyBufferedChunks)
+    );
+}
+
+#[test]
+fn a_full_sink_stops_before_an_event_and_not_before() {
+    let mut receiver = Receiver::new(CLIENT);
+    let mut sink = Recorder::new(1, None);
+    assert_eq!(receiver.feed(b"\x81\x01x\x81\x04ab", &mut sink), 3);
+    assert_eq!(receiver.resume(b"\x81\x04ab", &mut sink), 0);
+    sink.empty();
+    assert_eq!(receiver.resume(b"\x81\x04ab", &mut sink), 4);
+    sink.events.clear();
+
+    // Full in the middle of a payload: what does not complete it is taken.
+    let mut full = Recorder::new(1, None);
+    feed(&mut Receiver::new(CLIENT), b"\x89\x00", &mut full);
+    assert_eq!(receiver.feed(b"c", &mut full), 1);
+    assert_eq!(receiver.feed(b"d", &mut full), 0);
+    full.empty();
+    assert_eq!(receiver.resume(b"d", &mut full), 1);
+    assert_eq!(full.events[1], Seen::text("abcd"));
+}
+
+#[test]
+fn an_error_waits_for_a_full_sink_as_well() {
+    let mut receiver = Receiver::new(CLIENT);
+    let mut sink = Recorder::new(1, None);
+    assert_eq!(receiver.feed(b"\x89\x00\xff\xff", &mut sink), 2);
+    assert!(!receiver.is_finished());
+    sink.empty();
+    assert_eq!(receiver.resume(b"\xff\xff", &mut sink), 2);
+    assert!(receiver.is_finished());
+}
+
+#[test]
+fn compressed_and_plain_messages_may_alternate() {
+    let mut deflater = Deflater::new(6, 15, false);
+    let mut bytes = vec![];
+
+    for text in ["hello hello", "hello hello"] {
+        let mut data = vec![];
+        deflater.compress(text.as_bytes(), true, &mut data);
+        bytes.extend(frame_with_rsv1(Opcode::Text, true, true, None, &data));
+        bytes.extend(frame(Opcode::Text, true, None, b"plain"));
+    }
+
+    let compressed = Seen::Message {
+        data: b"hello hello".to_vec(),
+        binary: false,
+        compressed: true,
+        fragments: vec![],
+    };
+    let plain = Seen::text("plain");
+    assert_eq!(
+        events(DEFLATE, &[&bytes]),
+        [compressed.clone(), plain.clone(), compressed, plain]
+    );
+}
+
+#[test]
+fn invalid_text_is_found_after_decompression() {
+    let mut data = vec![];
+    Deflater::new(6, 15, false).compress(b"\xc3(", true, &mut data);
+    let bytes = frame_with_rsv1(Opcode::Text, true, true, None, &data);
+    assert_eq!(error(DEFLATE, &bytes), ProtocolError::InvalidUtf8);
+}

@@ -1,0 +1,110 @@
+//! However a stream is cut, the events are the same.
+
+mod support;
+
+use oxws::protocol::receiver::{Receiver, ReceiverConfig};
+use support::stream::{corrupted, valid, Stream};
+use support::{feed, Recorder, Rng, Seen};
+
+fn whole(config: ReceiverConfig, bytes: &[u8]) -> Vec<Seen> {
+    let mut receiver = Receiver::new(config);
+    let mut sink = Recorder::default();
+    assert_eq!(receiver.feed(bytes, &mut sink), bytes.len());
+    sink.events
+}
+
+/// Feeds a stream in pieces of the lengths that `next` gives.
+fn in_pieces(
+    stream: &Stream,
+    mut sink: Recorder,
+    mut next: impl FnMut() -> usize,
+) -> (Vec<Seen>, bool) {
+    let mut receiver = Receiver::new(stream.config);
+    let mut rest = &stream.bytes[..];
+
+    while !rest.is_empty() {
+        let (chunk, tail) = rest.split_at(next().min(rest.len()));
+        feed(&mut receiver, chunk, &mut sink);
+        rest = tail;
+    }
+
+    (sink.events, receiver.is_finished())
+}
+
+/// Checks a stream against `expected` in several ways of cutting it and with
+/// several kinds of sink.
+fn check(stream: &Stream, expected: &[Seen], seed: u64) {
+    let mut rng = Rng::new(seed);
+    let finished = matches!(expected.last(), Some(Seen::Close(..) | Seen::Error(_)));
+
+    // One byte at a time is quadratic in nothing, but slow for long streams.
+    let smallest = if stream.bytes.len() < 5000 { 1 } else { 1000 };
+    let (events, end) = in_pieces(stream, Recorder::default(), || smallest);
+    assert_eq!(events, expected, "seed {seed}, pieces of {smallest}");
+    assert_eq!(end, finished);
+
+    for largest in [3, 20, 500, 100_000] {
+        let quota = rng.pick(&[0, 1, 2, 5]);
+        let largest_room = rng.pick(&[None, Some(0), Some(10), Some(1000)]);
+        let sink = Recorder::new(quota, largest_room);
+        let largest = largest.max(smallest);
+        let (events, _) = in_pieces(stream, sink, || rng.below(largest + 1));
+        assert_eq!(events, expected, "seed {seed}, pieces up to {largest}");
+    }
+}
+
+#[test]
+fn a_valid_stream_means_the_same_however_it_is_cut() {
+    for seed in 1..500 {
+        let stream = valid(seed);
+        assert_eq!(whole(stream.config, &stream.bytes), stream.events, "{seed}");
+        check(&stream, &stream.events, seed);
+    }
+}
+
+#[test]
+fn a_corrupted_stream_means_the_same_however_it_is_cut() {
+    let mut errors = 0;
+
+    for seed in 1..1200 {
+        let stream = corrupted(seed);
+        let expected = whole(stream.config, &stream.bytes);
+        let at = expected
+            .iter()
+            .position(|seen| matches!(seen, Seen::Close(..) | Seen::Error(_)));
+
+        if let Some(at) = at {
+            assert_eq!(at + 1, expected.len(), "something came after the end");
+            errors += usize::from(matches!(expected[at], Seen::Error(_)));
+        }
+
+        check(&stream, &expected, seed);
+    }
+
+    assert!(errors > 400, "only {errors} errors");
+}
+
+#[test]
+fn every_single_cut_of_short_streams() {
+    let mut checked = 0;
+
+    for seed in 1..2000 {
+        let stream = corrupted(seed);
+        if stream.bytes.len() > 150 {
+            continue;
+        }
+
+        let expected = whole(stream.config, &stream.bytes);
+        checked += 1;
+
+        for cut in 0..=stream.bytes.len() {
+            let mut receiver = Receiver::new(stream.config);
+            let mut sink = Recorder::default();
+            feed(&mut receiver, &stream.bytes[..cut], &mut sink);
+            feed(&mut receiver, &stream.bytes[cut..], &mut sink);
+            assert_eq!(sink.events, expected, "seed {seed}, cut {cut}");
+        }
+    }
+
+    assert!(checked > 100, "only {checked} short streams");
+}
