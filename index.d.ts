@@ -2,8 +2,6 @@
 
 // What `require()` gives: the class, with everything else as its statics.
 
-import { IncomingMessage } from 'http';
-
 import types = require('./lib/types');
 
 declare class WebSocket extends types.WebSocket {}
@@ -32,6 +30,7 @@ declare namespace WebSocket {
   export import RawData = types.RawData;
   export import ReceiverOptions = types.ReceiverOptions;
   export import SendOptions = types.SendOptions;
+  export import ServerOptions = types.ServerOptions;
   export import VerifyClientCallbackAsync = types.VerifyClientCallbackAsync;
   export import VerifyClientCallbackSync = types.VerifyClientCallbackSync;
   export import WebSocketEventMap = types.WebSocketEventMap;
@@ -39,30 +38,14 @@ declare namespace WebSocket {
   export import PerMessageDeflate = types.PerMessageDeflate;
   export import Receiver = types.Receiver;
   export import Sender = types.Sender;
+  export import Server = types.WebSocketServer;
+  export import WebSocketServer = types.WebSocketServer;
   export import createWebSocketStream = types.createWebSocketStream;
   export import extension = types.extension;
   export import subprotocol = types.subprotocol;
 
   const WebSocket: typeof WebSocketClass;
   interface WebSocket extends types.WebSocket {}
-
-  // Declared once more for the sake of the default of the first parameter: the
-  // class that has the statics.
-  interface ServerOptions<
-    U extends typeof types.WebSocket = typeof WebSocketClass,
-    V extends typeof IncomingMessage = typeof IncomingMessage
-  > extends types.ServerOptions<U, V> {}
-
-  class Server<
-    T extends typeof types.WebSocket = typeof WebSocketClass,
-    U extends typeof IncomingMessage = typeof IncomingMessage
-  > extends types.WebSocketServer<T, U> {}
-
-  const WebSocketServer: typeof Server;
-  interface WebSocketServer<
-    T extends typeof types.WebSocket = typeof WebSocketClass,
-    U extends typeof IncomingMessage = typeof IncomingMessage
-  > extends Server<T, U> {}
 }
 
 export = WebSocket;

@@ -316,8 +316,8 @@ suite('socket', () => {
     let timeouts = 0;
 
     assert.equal(socket.timeout || 0, 0);
-    socket.setTimeout(150, () => timeouts++);
-    assert.equal(socket.timeout, 150);
+    socket.setTimeout(300, () => timeouts++);
+    assert.equal(socket.timeout, 300);
 
     // Traffic of one direction alone keeps the connection from being idle.
     for (const step of [
@@ -325,9 +325,9 @@ suite('socket', () => {
       () => ws.send('out'),
       () => socket.write(frame({ opcode: 1, payload: 'raw' }))
     ]) {
-      for (let i = 0; i < 4; i++) {
+      for (let i = 0; i < 5; i++) {
         step();
-        await delay(60);
+        await delay(75);
       }
     }
 
@@ -337,7 +337,7 @@ suite('socket', () => {
     await until(() => timeouts === 1, "'timeout' was emitted");
     assert.equal(ws.readyState, WebSocket.OPEN);
     socket.setTimeout(0);
-    await delay(200);
+    await delay(350);
     assert.equal(timeouts, 1);
   });
 

@@ -108,8 +108,14 @@ const [nativeMask, nativeUnmask, minLength] = websocketMask
  * @public
  */
 function mask(source, mask, output, offset, length) {
-  if (length < minLength) maskBytes(source, mask, output, offset, length);
-  else nativeMask(source, mask, output, offset, length);
+  if (length < minLength) {
+    maskBytes(source, mask, output, offset, length);
+  } else if (source === output) {
+    // The addon borrows both, so they must not be the same memory.
+    nativeUnmask(output.subarray(offset, offset + length), mask);
+  } else {
+    nativeMask(source, mask, output, offset, length);
+  }
 }
 
 /**

@@ -1,6 +1,7 @@
 'use strict';
 
 const net = require('net');
+const { AsyncResource } = require('async_hooks');
 const { Readable } = require('stream');
 const { getSystemErrorMap } = require('util');
 
@@ -74,6 +75,13 @@ class NativeConnection {
     //
     this.rest = null;
     this.restCallback = null;
+
+    //
+    // The asynchronous context of the events. That of a client is the one in
+    // which it was created, as for the handle of a socket that it opens. That
+    // of a server's connection is empty, and made at the first event.
+    //
+    this._scope = websocket._isServer ? null : new AsyncResource('WEBSOCKET');
 
     this.isReferenced = socket._handle.hasRef();
     if (this.isReferenced) reference(1);
@@ -286,6 +294,19 @@ class NativeConnection {
 
     this.head = EMPTY_BUFFER;
     return head.length === 0 ? rest : head;
+  }
+
+  /**
+   * Handles events in the context of the connection.
+   *
+   * @param {Number} i The index of the first word of the first row
+   * @param {Number} end The index after the last row
+   * @public
+   */
+  dispatch(i, end) {
+    if (this._scope === null) this._scope = new AsyncResource('WEBSOCKET');
+
+    this._scope.runInAsyncScope(this._dispatch, this, i, end);
   }
 
   /**
@@ -552,7 +573,7 @@ function turn() {
 
     if (connection !== null) {
       try {
-        connection._dispatch(i, next);
+        connection.dispatch(i, next);
       } catch (err) {
         binding.fatalException(err);
       }

@@ -275,9 +275,8 @@ export interface ClientOptions
    * declarations have others.
    */
   checkServerIdentity?(servername: string, cert: any): any;
-  /** Makes the connection. Any `Duplex` will do. */
-  createConnection?:
-    ClientRequestArgs['createConnection'] | typeof createConnection;
+  /** Makes the connection, which may be any `Duplex`. */
+  createConnection?: typeof createConnection | undefined;
   family?: number | undefined;
   /** Completes the request of the handshake, which it has to end. */
   finishRequest?: FinishRequestCallback | undefined;
@@ -335,14 +334,9 @@ export type VerifyClientCallbackAsync<
   ) => void
 ) => void;
 
-/**
- * Options of a server. One and only one of `port`, `server` and `noServer` must
- * be given. The type parameters, here and below, have the names under which
- * programs know them: a declaration to merge has to repeat them.
- */
-export interface ServerOptions<
-  U extends typeof WebSocket = typeof WebSocket,
-  V extends typeof IncomingMessage = typeof IncomingMessage
+/** Options of a server, but for the class. */
+interface ServerSettings<
+  V extends typeof IncomingMessage
 > extends ConnectionOptions {
   /** How many connections may wait to be accepted. Default: 511. */
   backlog?: number | undefined;
@@ -370,8 +364,30 @@ export interface ServerOptions<
     | VerifyClientCallbackAsync<InstanceType<V>>
     | VerifyClientCallbackSync<InstanceType<V>>
     | undefined;
+}
+
+/**
+ * Options of a server. One and only one of `port`, `server` and `noServer` must
+ * be given. The type parameters, here and below, have the names under which
+ * programs know them: a declaration to merge has to repeat them.
+ */
+export interface ServerOptions<
+  U extends typeof WebSocket = typeof WebSocket,
+  V extends typeof IncomingMessage = typeof IncomingMessage
+> extends ServerSettings<V> {
   /** The class of the connections. */
   WebSocket?: U | undefined;
+}
+
+/**
+ * The options of a server as it holds them. Which class it is must not tell
+ * servers apart: the class that `import` gives has fewer statics than the one
+ * that `require()` gives.
+ */
+interface LiveServerOptions<
+  V extends typeof IncomingMessage
+> extends ServerSettings<V> {
+  WebSocket?: any;
 }
 
 /** Where a server listens. */
@@ -622,7 +638,7 @@ export class WebSocketServer<
   /** The connections, unless `clientTracking` is off. */
   clients: Set<InstanceType<T>>;
   /** The options with the defaults filled in. They can be changed. */
-  options: ServerOptions<T, U>;
+  options: LiveServerOptions<U>;
   /** Left to the program: ws itself neither sets it nor reads it. */
   path: string;
 
