@@ -157,7 +157,12 @@ for (const name of ['push', 'unshift']) {
 }
 
 for (const target of [nativePrototype, spilledPrototype]) {
-  define(target, 'bytesRead', 'bytesRead', (connection) => connection.bytesRead);
+  define(
+    target,
+    'bytesRead',
+    'bytesRead',
+    (connection) => connection.bytesRead
+  );
   define(
     target,
     '_bytesDispatched',
@@ -275,10 +280,7 @@ function convert(socket, connection) {
  * @private
  */
 function spillFor(socket, event, listener) {
-  if (
-    event === 'readable' ||
-    (event === 'data' && listener !== dataListener)
-  ) {
+  if (event === 'readable' || (event === 'data' && listener !== dataListener)) {
     spill(socket);
   }
 }

@@ -109,8 +109,7 @@ class Outbox {
       this._reserve(data.length * 3);
 
       const offset = this._used + headerRoom(data.length, mask);
-      const length =
-        data.length === 0 ? 0 : this._slab.utf8Write(data, offset);
+      const length = data.length === 0 ? 0 : this._slab.utf8Write(data, offset);
 
       if (!mask) {
         this._text = data;

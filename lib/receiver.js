@@ -342,7 +342,8 @@ class Receiver extends Writable {
     inbox.prepare();
 
     const end =
-      ROW + decoder.feed(chunk, this._offset, rows, inbox.slab, inbox.used) * ROW;
+      ROW +
+      decoder.feed(chunk, this._offset, rows, inbox.slab, inbox.used) * ROW;
     let fragments = null;
 
     inbox.commit();
@@ -427,7 +428,9 @@ class Receiver extends Writable {
   _createError(detail, text) {
     const [code, message] = text.toString().split('\n');
     const err =
-      (detail & RANGE_ERROR) === 0 ? new Error(message) : new RangeError(message);
+      (detail & RANGE_ERROR) === 0
+        ? new Error(message)
+        : new RangeError(message);
 
     Error.captureStackTrace(err, this._createError);
     if (zlib.constants[code] !== undefined) err.errno = zlib.constants[code];

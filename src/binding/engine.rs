@@ -66,21 +66,17 @@ impl Engine {
     /// to the connection. Returns the connection's id, or -1 if the socket can't be taken.
     #[napi]
     pub fn adopt(&self, fd: i32, decoder: &mut Decoder) -> i64 {
-        let Some(receiver) = decoder.receiver.take().filter(|_| fd >= 0) else {
+        if fd < 0 {
             return -1;
-        };
+        }
         // SAFETY: JavaScript passes the descriptor of a handle that it holds
         // open; should it not be open, duplicating it fails.
         let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-        match self
-            .nest
-            .home
-            .borrow_mut()
-            .adopt(fd, receiver)
-        {
-            Ok(id) => id.into(),
-            Err((_, receiver)) => {
-                decoder.receiver = Some(receiver);
+        let mut home = self.nest.home.borrow_mut();
+        match (home.register(fd), decoder.receiver.take()) {
+            (Ok(socket), Some(receiver)) => home.adopt(socket, receiver).into(),
+            (_, receiver) => {
+                decoder.receiver = receiver;
                 -1
             }
         }

@@ -10,6 +10,9 @@
 //! `lib/native.js` and `lib/receiver.js` must see to: rows and slabs are made
 //! there, over plain `ArrayBuffer`s, never over a `SharedArrayBuffer`.
 
+// Only the macros' registrations call these, and tests have none.
+#![cfg_attr(test, allow(dead_code))]
+
 mod codec;
 mod decoder;
 #[cfg(target_os = "linux")]

@@ -76,22 +76,26 @@ impl Home {
         self.epoll
     }
 
-    /// Takes in a connection: duplicates `fd`, so that its owner may go on
-    /// using it and its number can never come to mean another connection here.
-    /// Returns the connection's id. On error `receiver` is given back.
+    /// Prepares a connection over `fd`: duplicates it, so that its owner may go
+    /// on using it and its number can never come to mean another connection
+    /// here.
     ///
     /// # Errors
-    /// When `fd` is not a connected stream socket, or descriptors are used up.
-    pub fn adopt(
-        &mut self,
-        fd: BorrowedFd<'_>,
-        receiver: Receiver,
-    ) -> Result<u32, (io::Error, Receiver)> {
+    /// When `fd` is not a stream socket, or descriptors are used up.
+    pub fn register(&self, fd: BorrowedFd<'_>) -> io::Result<AsyncFd<Socket>> {
+        let socket = Socket::from(fd.try_clone_to_owned()?);
+        if socket.r#type()? != Type::STREAM {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         let _context = self.runtime.enter();
-        let connection = match duplicate(fd).and_then(register) {
-            Ok(socket) => Connection::new(socket, receiver),
-            Err(error) => return Err((error, receiver)),
-        };
+        // SAFETY: the socket owns its descriptor, always gives the same one,
+        // and keeps it open until it is dropped, after its registration.
+        Ok(unsafe { AsyncFd::register(socket) }?)
+    }
+
+    /// Takes in a connection, which does not read yet. Returns its id.
+    pub fn adopt(&mut self, socket: AsyncFd<Socket>, receiver: Receiver) -> u32 {
+        let connection = Connection::new(socket, receiver);
         let id = self.free.pop().unwrap_or(self.residents.len() as u32);
         let ready = ReadyWaker::new(id, self.queue.clone());
         let waker = Waker::from(ready.clone());
@@ -104,7 +108,7 @@ impl Home {
             Some(slot) => *slot = Some(resident),
             None => self.residents.push(Some(resident)),
         }
-        Ok(id)
+        id
     }
 
     /// Lets a connection go; its duplicate of the descriptor is closed.
@@ -221,21 +225,6 @@ impl Drop for Home {
     }
 }
 
-fn duplicate(fd: BorrowedFd<'_>) -> io::Result<Socket> {
-    let socket = Socket::from(fd.try_clone_to_owned()?);
-    if socket.r#type()? != Type::STREAM {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    Ok(socket)
-}
-
-/// Registers a socket with the runtime whose context is entered.
-fn register(socket: Socket) -> io::Result<AsyncFd<Socket>> {
-    // SAFETY: the socket owns its descriptor, always gives the same one, and
-    // keeps it open until it is dropped, after its registration.
-    Ok(unsafe { AsyncFd::register(socket) }?)
-}
-
 /// Finds the epoll descriptor of a runtime, which tokio does not hand out: it
 /// is the one that watches a socket registered with the runtime for this.
 fn find_epoll(runtime: &Runtime) -> io::Result<RawFd> {
@@ -297,9 +286,8 @@ mod tests {
     fn adopt(home: &mut Home) -> (u32, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        let Ok(id) = home.adopt(ours.as_fd(), receiver()) else {
-            panic!("not adopted");
-        };
+        let socket = home.register(ours.as_fd()).unwrap();
+        let id = home.adopt(socket, receiver());
         home.set_reading(id, true);
         assert!(!home.is_due());
         (id, theirs)
@@ -406,8 +394,8 @@ mod tests {
 
     #[test]
     fn what_is_not_a_stream_socket_is_refused() {
-        let mut home = Home::new().unwrap();
+        let home = Home::new().unwrap();
         let file = std::fs::File::open("/dev/null").unwrap();
-        assert!(home.adopt(file.as_fd(), receiver()).is_err());
+        assert!(home.register(file.as_fd()).is_err());
     }
 }

@@ -88,7 +88,7 @@ function accepted(WebSocket, options, params = {}) {
   return deflate;
 }
 
-const MIXTURE = Buffer.concat([
+const BEGINNING = [
   frame(1, 'text'),
   frame(2, Buffer.from([0, 255])),
   frame(9, 'ping'),
@@ -98,11 +98,10 @@ const MIXTURE = Buffer.concat([
   frame(0, 'ments \u4e16'),
   frame(2, Buffer.alloc(300, 'abc')),
   frame(1, ''),
-  frame(2, 'x', { lengthBytes: 8 }),
-  frame(1, 'y'.repeat(66000)),
-  frame(8, closePayload(1000, 'bye')),
-  frame(1, 'ignored')
-]);
+  frame(2, 'x', { lengthBytes: 8 })
+];
+
+const END = [frame(8, closePayload(1000, 'bye')), frame(1, 'ignored')];
 
 const scenarios = [];
 
@@ -117,9 +116,10 @@ for (const size of [1, 2, 3, 5, 7, 64, 125, 1000, 65536, 100000]) {
           log,
           new WebSocket.Receiver({ isServer: masked })
         );
-        let bytes = MIXTURE;
+        const big = size < 100 ? [] : [frame(1, 'y'.repeat(66000))];
+        let bytes = Buffer.concat([...BEGINNING, ...big, ...END]);
         if (masked) {
-          const { frames } = parseFrames(MIXTURE);
+          const { frames } = parseFrames(bytes);
           bytes = Buffer.concat(
             frames.map(({ opcode, payload, fin }) =>
               frame(opcode, payload, { fin, mask: true })
@@ -143,9 +143,11 @@ for (const isServer of [false, true]) {
         'Receiver: every pair of first bytes, ' +
         `isServer ${isServer}, masked ${masked}`,
       async run(WebSocket, log, t) {
+        const list = [];
         for (const deflate of [false, true]) {
           for (let first = 0; first < 256; first++) {
-            for (const length of [0, 1, 2, 125, 126, 127]) {
+            if (deflate && (first & 0x40) === 0) continue;
+            for (const length of [0, 1, 125, 126, 127]) {
               const seen = [];
               const extensions = {};
               if (deflate) {
@@ -164,13 +166,14 @@ for (const isServer of [false, true]) {
               receiver.on('error', (err) => seen.push(err.code, err.message));
               receiver.write(Buffer.from([first, (masked ? 128 : 0) | length]));
               receiver.write(Buffer.from([3, 232, 0, 0, 0, 0, 3, 232]));
-              await t.turn();
-              if (seen.length || receiver._writableState.length) {
-                log(`${deflate} ${first} ${length}`, seen);
-              }
-              receiver.destroy();
+              list.push({ label: `${deflate} ${first} ${length}`, seen, receiver });
             }
           }
+        }
+        for (const { label, seen, receiver } of list) {
+          if (receiver.writableLength) await settle(t, receiver);
+          if (seen.length) log(label, seen);
+          receiver.destroy();
         }
       }
     });
@@ -592,7 +595,7 @@ scenarios.push(
       const callback = (name) => (err) => log(`callback of ${name}`, err);
       sender.send('text', { fin: true }, callback('send'));
       sender.send(Buffer.from('data'), { fin: true, binary: true });
-      sender.send('a', { fin: false, compress: true }, callback('fragment'));
+      sender.send('a', { fin: false }, callback('fragment'));
       sender.send('b', { fin: true }, callback('last fragment'));
       sender.ping('ping', false, callback('ping'));
       sender.pong(Buffer.from('pong'), false, callback('pong'));
