@@ -251,8 +251,8 @@ for (const role of ROLES) {
     {
       title: `finished() of a stream, ${role}`,
       async run(WebSocket, log, t) {
-        for (const how of ['close', 'terminate', 'destroy']) {
-          const { duplex, peer, ws } = await make(WebSocket, log, t);
+        for (const how of ['close', 'destroy']) {
+          const { duplex, peer } = await make(WebSocket, log, t);
           duplex.resume();
           const done = new Promise((resolve) => {
             finished(duplex, (err) => {
@@ -264,8 +264,7 @@ for (const role of ROLES) {
             duplex.end();
             await peer.until(1);
             peer.write(peer.closeFrame());
-          } else if (how === 'terminate') ws.terminate();
-          else duplex.destroy();
+          } else duplex.destroy();
           await done;
         }
       }
