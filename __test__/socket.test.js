@@ -212,19 +212,24 @@ suite('socket', () => {
     });
   });
 
-  it('keeps the remote address of a closed connection', async (t) => {
+  it("is still there, with its address, in 'close' handlers", async (t) => {
     const { ws, peer } = await pair(t);
-    const address = peer._socket.remoteAddress;
-    const end = new Promise((resolve) => {
+
+    assert.equal(peer._socket.remoteAddress, '127.0.0.1');
+
+    const seen = new Promise((resolve) => {
       peer.on('close', () => {
-        assert.notEqual(peer._socket, null);
-        resolve(peer._socket.destroyed);
+        const { destroyed, remoteAddress } = peer._socket;
+
+        resolve({ destroyed, remoteAddress });
       });
     });
 
     ws.close();
-    assert.equal(await end, true);
-    assert.equal(address, '127.0.0.1');
+    assert.deepEqual(await seen, {
+      destroyed: true,
+      remoteAddress: '127.0.0.1'
+    });
   });
 
   it('takes its options and returns itself', async (t) => {

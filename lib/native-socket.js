@@ -65,7 +65,17 @@ const overrides = {
     const { restCallback } = connection;
 
     connection.release();
-    if (restCallback !== null) connection.restCallback = null;
+
+    if (restCallback !== null) {
+      //
+      // A write that is under way is cancelled when the handle is closed. The
+      // stream then fails what is queued behind it.
+      //
+      connection.rest = null;
+      connection.restCallback = null;
+      setImmediate(restCallback, null);
+    }
+
     return prototype._destroy.call(this, err, cb);
   },
 

@@ -168,6 +168,19 @@ class NativeConnection {
   write(list, cb) {
     outbox.flush();
 
+    for (let i = 0; i < list.length; i++) this.bytesWritten += list[i].length;
+
+    this._write(list, cb);
+  }
+
+  /**
+   * Hands data to the kernel, and keeps what that does not take.
+   *
+   * @param {Buffer[]} list The data
+   * @param {Function} cb Callback
+   * @private
+   */
+  _write(list, cb) {
     const sent =
       list.length === 1
         ? engine.write(this.id, list[0])
@@ -178,7 +191,6 @@ class NativeConnection {
       return;
     }
 
-    this.bytesWritten += sent;
     this.rest = remainder(list, sent);
 
     if (this.rest === null) {
@@ -200,7 +212,7 @@ class NativeConnection {
 
     this.rest = null;
     this.restCallback = null;
-    this.write(rest, restCallback);
+    this._write(rest, restCallback);
   }
 
   /**

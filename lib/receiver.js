@@ -230,19 +230,25 @@ class Receiver extends Writable {
    * @private
    */
   _run() {
+    let isThrown = true;
+
     try {
       do {
         while (this._heldFrom < this._held.length) {
-          if (!this._process()) return;
+          if (!this._process()) {
+            isThrown = false;
+            return;
+          }
         }
       } while (this._decode());
-    } catch (err) {
+
+      isThrown = false;
+    } finally {
       //
-      // A listener has thrown. This is an uncaught exception like any other,
+      // A listener has thrown. That is an uncaught exception like any other,
       // but what was received after that is not lost.
       //
-      setImmediate(() => this._run());
-      throw err;
+      if (isThrown) setImmediate(() => this._run());
     }
 
     const cb = this._callback;

@@ -300,24 +300,6 @@ class RawPeer {
   }
 
   /**
-   * Reads a number of raw bytes.
-   *
-   * @param {Number} length How many
-   * @return {Promise<Buffer>} The bytes
-   */
-  async bytes(length) {
-    await this._until(
-      () => this._bytes.length >= length || undefined,
-      `${length} bytes`
-    );
-
-    const bytes = this._bytes.subarray(0, length);
-
-    this._bytes = this._bytes.subarray(length);
-    return bytes;
-  }
-
-  /**
    * Waits for the end of what the other side sends.
    *
    * @return {Promise} A promise for the end
