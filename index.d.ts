@@ -2,6 +2,8 @@
 
 // What `require()` gives: the class, with everything else as its statics.
 
+import { IncomingMessage } from 'http';
+
 import types = require('./lib/types');
 
 declare class WebSocket extends types.WebSocket {}
@@ -38,11 +40,22 @@ declare namespace WebSocket {
   export import PerMessageDeflate = types.PerMessageDeflate;
   export import Receiver = types.Receiver;
   export import Sender = types.Sender;
-  export import Server = types.WebSocketServer;
-  export import WebSocketServer = types.WebSocketServer;
   export import createWebSocketStream = types.createWebSocketStream;
   export import extension = types.extension;
   export import subprotocol = types.subprotocol;
+
+  // Programs merge declarations of their own with these three, which an alias
+  // would not survive as a value.
+  class Server<
+    T extends typeof types.WebSocket = typeof types.WebSocket,
+    U extends typeof IncomingMessage = typeof IncomingMessage
+  > extends types.WebSocketServer<T, U> {}
+
+  const WebSocketServer: typeof Server;
+  interface WebSocketServer<
+    T extends typeof types.WebSocket = typeof types.WebSocket,
+    U extends typeof IncomingMessage = typeof IncomingMessage
+  > extends Server<T, U> {}
 
   const WebSocket: typeof WebSocketClass;
   interface WebSocket extends types.WebSocket {}

@@ -6,6 +6,7 @@ const {
 } = require('util');
 
 const { EMPTY_BUFFER } = require('./constants');
+const { headerLength, writeHeader } = require('./frame-header');
 
 //
 // The flags of `src/binding/outbox.rs`.
@@ -18,8 +19,14 @@ const MAX_ROWS = 1024;
 
 const SLAB_SIZE = 128 * 1024;
 
-/** Payloads above this many bytes are not copied but handed to the kernel. */
+/** Payloads above this many bytes are not copied. */
 const SMALL = 16 * 1024;
+
+/**
+ * From this many bytes on, handing a payload to the kernel right away costs less
+ * than copying it to do that together with others.
+ */
+const DIRECT = 2 * 1024;
 
 /** A character of a string has at most three bytes in UTF-8. */
 const SMALL_STRING = Math.floor(SMALL / 3);
@@ -121,14 +128,69 @@ class Outbox {
       return true;
     }
 
-    if (!isUint8Array(data) || data.length > SMALL) return false;
+    if (!isUint8Array(data)) return false;
 
-    this._reserve(data.length);
+    const { length } = data;
 
-    const offset = this._used + headerRoom(data.length, mask);
+    if (length >= DIRECT && !mask) {
+      return this._sendDirect(connection, firstByte, data, cb);
+    }
+
+    if (length > SMALL) return false;
+
+    this._reserve(length);
+
+    const offset = this._used + headerLength(length) + (mask ? 4 : 0);
 
     this._slab.set(data, offset);
-    this._add(connection, firstByte, offset, data.length, mask, cb);
+    this._add(connection, firstByte, offset, length, mask, cb);
+    return true;
+  }
+
+  /**
+   * Hands a frame to the kernel at once, without copying its payload.
+   *
+   * @param {NativeConnection} connection The connection
+   * @param {Number} firstByte The first byte of the frame
+   * @param {Uint8Array} data The payload
+   * @param {Function} [cb] Callback
+   * @return {Boolean} `false` if this is not the way to send it
+   * @private
+   */
+  _sendDirect(connection, firstByte, data, cb) {
+    this.flush();
+    if (!connection.isClear) return false;
+
+    const sent = this._engine.sendFrame(connection.id, firstByte, data);
+
+    //
+    // The socket meets the error, if it is one, and reports it.
+    //
+    if (sent <= 0) return false;
+
+    const size = headerLength(data.length);
+
+    connection.bytesWritten += sent;
+
+    if (sent === size + data.length) {
+      if (typeof cb === 'function') process.nextTick(cb, null);
+      return true;
+    }
+
+    const { socket } = connection;
+
+    if (sent < size) {
+      const header = Buffer.allocUnsafe(size);
+
+      writeHeader(header, firstByte, data.length, null);
+      socket.cork();
+      socket.write(header.subarray(sent));
+      socket.write(data, cb);
+      socket.uncork();
+    } else {
+      socket.write(data.subarray(sent - size), cb);
+    }
+
     return true;
   }
 

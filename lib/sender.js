@@ -8,13 +8,13 @@ const {
 const PerMessageDeflate = require('./permessage-deflate');
 const { EMPTY_BUFFER, kWebSocket, NOOP } = require('./constants');
 const { isBlob, isValidStatusCode } = require('./validation');
+const { headerLength, writeHeader } = require('./frame-header');
 const { mask: applyMask, toBuffer } = require('./buffer-util');
 
 const kByteLength = Symbol('kByteLength');
 
 const FIN = 0x80;
 const RSV1 = 0x40;
-const MASK = 0x80;
 
 const CONTINUATION = 0x00;
 const TEXT = 0x01;
@@ -107,7 +107,7 @@ class Sender {
     const start = headerLength(length) + (key === null ? 0 : 4);
     const target = Buffer.allocUnsafe(merge ? start + length : start);
 
-    writeHeader(target, data, length, key, options);
+    writeHeader(target, firstByte(options), length, key);
 
     if (length === 0) return [target];
 
@@ -482,48 +482,16 @@ function maskingKey(options) {
 }
 
 /**
- * The length of a frame header without the masking key (RFC 6455, section 5.2).
+ * The first byte of a frame.
  *
- * @param {Number} length The length of the payload in bytes
- * @return {Number} The length of the header in bytes
- * @private
- */
-function headerLength(length) {
-  if (length <= MAX_CONTROL_PAYLOAD) return 2;
-  return length <= 0xffff ? 4 : 10;
-}
-
-/**
- * Writes a frame header.
- *
- * @param {Buffer} target Where to
- * @param {(Buffer|String)} data The payload
- * @param {Number} length The length of the payload in bytes
- * @param {Buffer} [key] The masking key
  * @param {Object} options The frame options
+ * @return {Number} The byte
  * @private
  */
-function writeHeader(target, data, length, key, options) {
-  const size = headerLength(length);
+function firstByte(options) {
+  const { fin, opcode, rsv1 } = options;
 
-  target[0] = options.fin ? options.opcode | FIN : options.opcode;
-  if (options.rsv1) target[0] |= RSV1;
-
-  if (size === 2) {
-    target[1] = length;
-  } else if (size === 4) {
-    target[1] = 126;
-    target.writeUInt16BE(length, 2);
-  } else {
-    target[1] = 127;
-    target[2] = target[3] = 0;
-    target.writeUIntBE(length, 4, 6);
-  }
-
-  if (key !== null) {
-    target[1] |= MASK;
-    target.set(key.subarray(0, 4), size);
-  }
+  return opcode | (fin ? FIN : 0) | (rsv1 ? RSV1 : 0);
 }
 
 /**

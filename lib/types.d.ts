@@ -346,9 +346,10 @@ interface ServerSettings<
    * Chooses the subprotocol; `false` is none. Default: the first that the
    * client has asked for.
    */
-  handleProtocols?:
-    | ((protocols: Set<string>, request: InstanceType<V>) => string | false)
-    | undefined;
+  handleProtocols?: (
+    protocols: Set<string>,
+    request: InstanceType<V>
+  ) => string | false;
   /** The host to listen on, with `port`. */
   host?: string | undefined;
   /** Whether the program calls `handleUpgrade()` itself. */
@@ -359,10 +360,14 @@ interface ServerSettings<
   port?: number | undefined;
   /** The HTTP or HTTPS server whose upgrades to handle. */
   server?: HttpServer<V> | HttpsServer<V> | undefined;
-  /** May refuse a handshake. Doing so in `'upgrade'` is the better way. */
+  /**
+   * May refuse a handshake: either a `VerifyClientCallbackSync` or, if it has
+   * the second parameter, a `VerifyClientCallbackAsync`. This is the type of
+   * both, and one that gives the parameters of a function their types. Refusing
+   * in an `'upgrade'` listener is the better way.
+   */
   verifyClient?:
-    | VerifyClientCallbackAsync<InstanceType<V>>
-    | VerifyClientCallbackSync<InstanceType<V>>
+    | ((...args: Parameters<VerifyClientCallbackAsync<InstanceType<V>>>) => any)
     | undefined;
 }
 

@@ -18,6 +18,7 @@ const root = path.join(__dirname, '..');
 const projects = [
   'tsconfig.json',
   'tsconfig.bundler.json',
+  'tsconfig.merging.json',
   'tsconfig.dependents.json'
 ];
 

@@ -169,7 +169,7 @@ export function sending(ws: WebSocket, any: any): void {
   ws.close('1000');
 }
 
-export function state(ws: WebSocket): string {
+export function state(ws: WebSocket): void {
   expectType<number>()(ws.bufferedAmount);
   expectType<string>()(ws.extensions);
   expectType<boolean>()(ws.isPaused);
@@ -211,6 +211,10 @@ export function state(ws: WebSocket): string {
   if (ws.isPaused) ws.resume();
   else ws.pause();
 
+  console.log(binaryType);
+}
+
+export function narrowing(ws: WebSocket): string {
   switch (ws.readyState) {
     case WebSocket.CONNECTING:
       return 'connecting';
@@ -220,7 +224,7 @@ export function state(ws: WebSocket): string {
     case ws.CLOSING:
       return 'closing';
     case ws.CLOSED:
-      return binaryType;
+      return 'closed';
     default:
       return ws.readyState satisfies never;
   }
@@ -406,6 +410,15 @@ export function serverOptions(): void {
     noServer: true,
     verifyClient: (_info: any, callback: any) => callback(true)
   });
+  new WebSocket.Server({
+    noServer: true,
+    verifyClient: async ({ req }, callback) => {
+      expectType<http.IncomingMessage>()(req);
+      callback(await Promise.resolve(false), 403);
+    }
+  });
+  const verifySync: WebSocket.VerifyClientCallbackSync = ({ secure }) => secure;
+  new WebSocket.Server({ noServer: true, verifyClient: verifySync });
 
   // @ts-expect-error A port is a number.
   new WebSocket.Server({ port: '8080' });

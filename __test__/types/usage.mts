@@ -155,7 +155,7 @@ export function servers(): void {
   wss.on('connection', (client, request) => {
     expectType<Client>()(client);
     expectType<Request>()(request);
-    client.nickname = wss.nicknameOf(request.user);
+    client.nickname = request.user;
   });
   wss.on('headers', (_headers, request) => expectType<Request>()(request));
   for (const client of wss.clients) expectType<Client>()(client);
@@ -171,29 +171,6 @@ export function servers(): void {
 
   // @ts-expect-error It must be a class of WebSockets.
   new WebSocketServer({ noServer: true, WebSocket: Request });
-}
-
-// A program may add to the interfaces.
-declare module 'ws' {
-  interface Server {
-    nicknameOf(user: string): string;
-  }
-
-  interface WebSocket {
-    isAlive?: boolean;
-  }
-
-  interface ClientOptions {
-    retries?: number;
-  }
-}
-
-export function merged(wss: WebSocketServer): void {
-  wss.on('connection', (client) => {
-    client.isAlive = true;
-  });
-  expectType<string>()(wss.nicknameOf('me'));
-  new WebSocket(url, { retries: 3 });
 }
 
 // What `import` and `require()` give goes together, in both directions.

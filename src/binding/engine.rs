@@ -20,6 +20,7 @@ use super::outbox;
 use super::uv::{Poll, Watcher};
 use crate::engine::home::Home;
 use crate::engine::inbox::Inbox;
+use crate::protocol::frame::MAX_HEADER;
 
 /// The home and what its turns leave behind.
 pub(super) struct Nest {
@@ -195,6 +196,16 @@ impl Engine {
             .map(|buffer| IoSlice::new(buffer))
             .collect();
         self.send(id, &slices)
+    }
+
+    /// Hands an unmasked frame to the kernel: `first_byte` (with FIN, RSV1 and
+    /// opcode), the length of `payload`, and `payload`. Returns how many bytes
+    /// of the frame it took, or the negative errno.
+    #[napi]
+    pub fn send_frame(&self, id: u32, first_byte: u32, payload: Memory<'_, u8>) -> i64 {
+        let mut header = [0; MAX_HEADER];
+        let size = outbox::header(first_byte, None, payload.len()).encode(&mut header);
+        self.send(id, &[IoSlice::new(&header[..size]), IoSlice::new(&payload)])
     }
 
     /// Asks for a writable row once the kernel takes bytes of `id` again.

@@ -54,6 +54,17 @@ pub fn flush(home: &mut Home, rows: &mut [u32], count: usize, slab: &mut [u8]) -
     unsent
 }
 
+/// The header of a frame whose first byte is the lowest of `flags`.
+pub fn header(flags: u32, mask: Option<[u8; 4]>, length: usize) -> FrameHeader {
+    FrameHeader {
+        fin: flags & FIN != 0,
+        rsv1: flags & RSV1 != 0,
+        opcode: Opcode::from_bits(flags as u8 & 0x0f).unwrap_or(Opcode::Continuation),
+        mask,
+        len: length as u64,
+    }
+}
+
 /// Writes header and mask around the payload of a row, and makes the row name
 /// the whole frame. A row that does not lie in the slab becomes empty.
 fn encode(row: &mut [u32], slab: &mut [u8]) {
@@ -71,18 +82,11 @@ fn encode(row: &mut [u32], slab: &mut [u8]) {
     }
     let (before, payload) = slab.split_at_mut(offset);
     let mask = before.last_chunk().copied().filter(|_| flags & MASK != 0);
-    let header = FrameHeader {
-        fin: flags & FIN != 0,
-        rsv1: flags & RSV1 != 0,
-        opcode: Opcode::from_bits(flags as u8 & 0x0f).unwrap_or(Opcode::Continuation),
-        mask,
-        len: length as u64,
-    };
     if let Some(key) = mask.filter(|key| *key != [0; 4]) {
         apply_mask(&mut payload[..length], key, 0);
     }
     let mut bytes = [0; MAX_HEADER];
-    let size = header.encode(&mut bytes);
+    let size = header(flags, mask, length).encode(&mut bytes);
     let Some(start) = offset.checked_sub(size) else {
         row[3] = 0;
         return;
