@@ -1,6 +1,11 @@
 'use strict';
 
 const net = require('net');
+const {
+  constants: {
+    errno: { ECANCELED }
+  }
+} = require('os');
 const { Readable } = require('stream');
 
 const native = require('./native');
@@ -73,7 +78,7 @@ const overrides = {
       //
       connection.rest = null;
       connection.restCallback = null;
-      setImmediate(restCallback, null);
+      setImmediate(restCallback, cancellation());
     }
 
     return prototype._destroy.call(this, err, cb);
@@ -346,6 +351,18 @@ function spill(socket) {
   }
 
   if (socket.readableFlowing !== false) socket.read(0);
+}
+
+/**
+ * What the callback of a write that is cancelled is called with.
+ *
+ * @return {(Error|null)} An error, since Node 22
+ * @private
+ */
+function cancellation() {
+  const [major] = process.versions.node.split('.');
+
+  return major < 22 ? null : native.errnoException(ECANCELED, 'write');
 }
 
 /**

@@ -367,6 +367,7 @@ class NativeConnection {
 module.exports = {
   NativeConnection,
   adopt,
+  errnoException,
   kConnection,
   setDataListener,
   stats

@@ -299,8 +299,12 @@ for (const role of ROLES) {
         });
         peer.write(peer.frame(1, 'before'));
         await peer.fence();
+        //
+        // Not the bytes: ws unmasks them where they lie, before this listener
+        // gets them.
+        //
         const seen = log.channel('bytes');
-        ws._socket.on('data', (chunk) => seen('data', chunk));
+        ws._socket.on('data', (chunk) => seen('data', chunk.length));
         peer.write(peer.frame(1, 'a'), peer.frame(9, 'b'));
         await peer.until(1);
         peer.write(peer.frame(2, 'c'));
@@ -371,14 +375,13 @@ for (const role of ROLES) {
           prepare: (ws) => t.watch(ws, log)
         });
         const through = new PassThrough();
-        const chunks = [];
-        through.on('data', (chunk) => chunks.push(chunk));
+        let length = 0;
+        through.on('data', (chunk) => (length += chunk.length));
         ws._socket.pipe(through);
         const bytes = peer.frame(1, 'piped');
         peer.write(bytes);
         await t.once(ws, 'message');
-        await t.poll(() => chunks.length > 0);
-        log('same', Buffer.concat(chunks).equals(bytes));
+        await t.poll(() => length === bytes.length);
         ws._socket.unpipe(through);
         ws._socket.resume();
         peer.write(peer.frame(1, 'not piped'));
