@@ -313,7 +313,7 @@ function spill(socket) {
   const connection = socket[kConnection];
   const { rest, restCallback } = connection;
   const state = socket._readableState;
-  const head = connection.release();
+  const head = connection.spill();
 
   stats.spilled++;
   Object.setPrototypeOf(socket, spilledPrototype);

@@ -286,13 +286,47 @@ class NativeConnection {
   }
 
   /**
-   * Takes the connection away from the engine.
+   * Takes the connection away from the engine, because the socket is destroyed.
+   *
+   * @public
+   */
+  release() {
+    if (!this._leave()) return;
+
+    if (this.receiver.isDecoding) {
+      this.receiver._decoder = engine.spill(this.id);
+    } else {
+      engine.release(this.id);
+    }
+  }
+
+  /**
+   * Takes the connection away from the engine, so that the stream driver can go
+   * on with it.
    *
    * @return {Buffer} Data that was received but not decoded
    * @public
    */
-  release() {
-    if (connections[this.id] !== this) return EMPTY_BUFFER;
+  spill() {
+    const { head } = this;
+
+    this._leave();
+
+    const decoder = engine.spill(this.id);
+
+    this.receiver._decoder = decoder;
+    this.head = EMPTY_BUFFER;
+    return head.length === 0 ? decoder.takeRest() : head;
+  }
+
+  /**
+   * Ends what the driver does for the connection.
+   *
+   * @return {Boolean} `false` if that was done before
+   * @private
+   */
+  _leave() {
+    if (connections[this.id] !== this) return false;
 
     outbox.flush();
     connections[this.id] = null;
@@ -300,12 +334,7 @@ class NativeConnection {
 
     this.receiver._connection = null;
     this.sender._connection = null;
-
-    const { head } = this;
-    const rest = engine.release(this.id, this.receiver.decoder());
-
-    this.head = EMPTY_BUFFER;
-    return head.length === 0 ? rest : head;
+    return true;
   }
 
   /**
@@ -473,7 +502,7 @@ function take(websocket, socket, head) {
   if (length > 0) head = Buffer.concat([head, socket.read(length)]);
 
   const receiver = websocket._receiver;
-  const id = engine.adopt(handle.fd, receiver.decoder());
+  const id = engine.adopt(handle.fd, ...receiver.decoderOptions());
 
   if (id === -1) {
     if (length > 0) socket.unshift(head.subarray(head.length - length));

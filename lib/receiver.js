@@ -21,6 +21,13 @@ const {
   TEXT
 } = require('./inbox');
 
+//
+// The flags of `src/binding/decoder.rs`.
+//
+const SERVER = 1;
+const SKIP_UTF8_VALIDATION = 2;
+const NO_CONTEXT_TAKEOVER = 4;
+
 const GET_INFO = 0;
 const INFLATING = 5;
 const DEFER_EVENT = 6;
@@ -119,36 +126,33 @@ class Receiver extends Writable {
   }
 
   /**
-   * The decoder. It is made when first needed because the extensions may be
-   * set until then.
+   * What a decoder has to know, as the addon wants it. The extensions may be set
+   * until it is made.
    *
-   * @return {Object} The decoder
+   * @return {Number[]} Flags, with the peer's window bits, and the limits
    * @public
    */
-  decoder() {
-    if (this._decoder !== null) return this._decoder;
-
+  decoderOptions() {
     const extension = this._extensions[PerMessageDeflate.extensionName];
-    const params = (extension && extension.params) || {};
-    const peer = this._isServer ? 'client' : 'server';
-    let windowBits = 0;
+    let flags =
+      (this._isServer ? SERVER : 0) |
+      (this._skipUTF8Validation ? SKIP_UTF8_VALIDATION : 0);
 
     if (extension) {
-      const value = params[`${peer}_max_window_bits`];
-      windowBits = typeof value === 'number' ? value : 15;
+      const params = extension.params || {};
+      const peer = this._isServer ? 'client' : 'server';
+      const windowBits = params[`${peer}_max_window_bits`];
+
+      if (params[`${peer}_no_context_takeover`]) flags |= NO_CONTEXT_TAKEOVER;
+      flags |= (typeof windowBits === 'number' ? windowBits : 15) << 8;
     }
 
-    this._decoder = new binding.Decoder({
-      isServer: this._isServer,
-      maxBufferedChunks: Math.max(this._maxBufferedChunks, 0),
-      maxFragments: Math.max(this._maxFragments, 0),
-      maxPayload: Math.max(this._maxPayload, 0),
-      noContextTakeover: !!params[`${peer}_no_context_takeover`],
-      skipUtf8Validation: this._skipUTF8Validation,
-      windowBits
-    });
-
-    return this._decoder;
+    return [
+      flags,
+      Math.max(this._maxPayload, 0),
+      Math.max(this._maxFragments, 0),
+      Math.max(this._maxBufferedChunks, 0)
+    ];
   }
 
   /**
@@ -216,12 +220,12 @@ class Receiver extends Writable {
   }
 
   /**
-   * Whether events wait to be emitted.
+   * Whether a part of a chunk is still to be decoded.
    *
    * @type {Boolean}
    */
-  get isHolding() {
-    return this._heldFrom < this._held.length;
+  get isDecoding() {
+    return this._offset !== this._chunk.length;
   }
 
   /**
@@ -342,7 +346,11 @@ class Receiver extends Writable {
       return false;
     }
 
-    const decoder = this._connection || this.decoder();
+    if (this._connection === null && this._decoder === null) {
+      this._decoder = new binding.Decoder(...this.decoderOptions());
+    }
+
+    const decoder = this._connection || this._decoder;
     const { rows } = inbox;
 
     inbox.prepare();

@@ -67,11 +67,13 @@ function closePayload(code, reason = '') {
  * Takes the complete frames from the beginning of some bytes.
  *
  * @param {Buffer} bytes The bytes
- * @return {Object} The frames and the bytes that are left
+ * @return {Object} The frames, the bytes that are left and how many bytes are
+ *     missing at least for the next frame
  */
 function parseFrames(bytes) {
   const frames = [];
   let rest = bytes;
+  let missing = 0;
 
   for (;;) {
     if (rest.length < 2) break;
@@ -88,7 +90,8 @@ function parseFrames(bytes) {
     }
     const masked = (rest[1] & 0x80) !== 0;
     const end = offset + (masked ? 4 : 0) + length;
-    if (rest.length < end) break;
+    missing = end - rest.length;
+    if (missing > 0) break;
     const payload = Buffer.from(rest.subarray(end - length, end));
     if (masked) {
       const key = rest.subarray(offset, offset + 4);
@@ -104,7 +107,7 @@ function parseFrames(bytes) {
     rest = rest.subarray(end);
   }
 
-  return { frames, rest };
+  return { frames, rest, missing };
 }
 
 module.exports = { MASK, closePayload, frame, parseFrames };

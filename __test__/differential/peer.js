@@ -28,27 +28,41 @@ class Peer {
     this.socket = socket;
     this.masks = masks;
     this.bytes = Buffer.alloc(0);
+    this.chunks = [];
+    this.missing = 0;
     this.frames = [];
     this.head = null;
     this.waiting = [];
-    this.closedWith = undefined;
+    this.fenced = false;
 
     socket.setNoDelay(true);
     socket.on('error', () => {});
     socket.on('data', (chunk) => {
-      this.bytes = Buffer.concat([this.bytes, chunk]);
-      this.parse();
+      this.chunks.push(chunk);
+      this.missing -= chunk.length;
+      //
+      // A big frame is put together once and not anew for each chunk.
+      //
+      if (this.missing < 65536) this.parse();
     });
 
     this.ended = new Promise((resolve) => socket.once('end', resolve));
-    this.closed = new Promise((resolve) => socket.once('close', resolve));
-    this.closed.then(() => this.check());
+    this.closed = new Promise((resolve) => {
+      socket.once('close', () => {
+        this.parse();
+        this.check();
+        resolve();
+      });
+    });
   }
 
   /**
    * Takes the HTTP head and the complete frames from what has arrived.
    */
   parse() {
+    this.bytes = Buffer.concat([this.bytes, ...this.chunks]);
+    this.chunks = [];
+
     if (this.head === null) {
       const index = this.bytes.indexOf('\r\n\r\n');
       if (index === -1) return;
@@ -56,7 +70,7 @@ class Peer {
       this.bytes = this.bytes.subarray(index + 4);
     }
 
-    const { frames, rest } = parseFrames(this.bytes);
+    const { frames, rest, missing } = parseFrames(this.bytes);
     for (const item of frames) {
       if (item.opcode === 10 && item.payload.equals(Buffer.from('fence'))) {
         this.fenced = true;
@@ -65,6 +79,7 @@ class Peer {
       }
     }
     this.bytes = rest;
+    this.missing = missing;
     this.check();
   }
 

@@ -196,12 +196,11 @@ class Toolbox {
       port: 0,
       ...options
     });
-    const address = wss._server;
     this.defer(() => {
       for (const ws of wss.clients || []) ws.terminate();
       return new Promise((resolve) => wss.close(resolve));
     });
-    if (address && !address.listening) await this.once(wss, 'listening');
+    if (wss.address() === null) await this.once(wss, 'listening');
     return wss;
   }
 

@@ -1,65 +1,87 @@
 //! The decoder of one connection as JavaScript holds it: fed directly by the
-//! stream driver, or lent to a connection of the native driver and given back
-//! when that connection changes over.
+//! stream driver, from the beginning or from when a connection of the native
+//! driver changed over.
 
 use napi::bindgen_prelude::{BufferSlice, Result};
-use napi::Env;
+use napi::{Env, Error, Status};
 use napi_derive::napi;
 
 use super::memory::Memory;
-use crate::engine::inbox::Inbox;
+use super::room::{allocator, JsRoom};
+use crate::engine::inbox::{Inbox, Owned};
 use crate::protocol::receiver::{InflateConfig, Receiver, ReceiverConfig};
 
-/// What a decoder needs to know of a connection.
-#[napi(object)]
-pub struct DecoderOptions {
-    /// Whether this side is the server: frames must then be masked.
-    pub is_server: bool,
-    /// Bytes a message may have; 0: no limit.
-    pub max_payload: u32,
-    /// Frames a message may have; 0: no limit.
-    pub max_fragments: u32,
-    /// Chunks that may wait for the rest of a frame; 0: no limit.
-    pub max_buffered_chunks: u32,
-    /// Whether text and close reasons may be anything.
-    pub skip_utf8_validation: bool,
-    /// The peer's window bits if permessage-deflate was negotiated, or 0.
-    pub window_bits: u8,
-    /// Whether the peer starts each message with an empty window.
-    pub no_context_takeover: bool,
+/// Flags of [`config`], below the peer's window bits.
+const SERVER: u32 = 1;
+const SKIP_UTF8_VALIDATION: u32 = 2;
+const NO_CONTEXT_TAKEOVER: u32 = 4;
+
+/// What a decoder needs to know of a connection, from numbers, which cross
+/// faster than an object: whether this is the server's side, whether text is
+/// not checked and whether the peer starts each message with an empty window
+/// (bits 0 to 2), the peer's window bits if permessage-deflate was negotiated
+/// (from bit 8), and the limits, 0 for none.
+pub(super) fn config(
+    flags: u32,
+    max_payload: u32,
+    max_fragments: u32,
+    max_buffered_chunks: u32,
+) -> ReceiverConfig {
+    let window_bits = (flags >> 8) as u8;
+    ReceiverConfig {
+        is_server: flags & SERVER != 0,
+        max_payload: max_payload.into(),
+        max_fragments,
+        max_buffered_chunks,
+        skip_utf8_validation: flags & SKIP_UTF8_VALIDATION != 0,
+        inflate: (window_bits != 0).then_some(InflateConfig {
+            window_bits,
+            no_context_takeover: flags & NO_CONTEXT_TAKEOVER != 0,
+        }),
+    }
 }
 
 /// A protocol decoder.
 #[napi]
 pub struct Decoder {
-    /// `None` while a connection of the native driver has it.
-    pub(super) receiver: Option<Receiver>,
-    owned: Vec<Vec<u8>>,
+    receiver: Receiver,
+    /// Received before this was made, and not decoded.
+    rest: Vec<u8>,
+    owned: Vec<Owned>,
     resumed: bool,
+}
+
+impl Decoder {
+    /// A decoder in the middle of a connection.
+    pub(super) fn go_on(receiver: Receiver, rest: Vec<u8>) -> Self {
+        Self {
+            receiver,
+            rest,
+            owned: Vec::new(),
+            resumed: false,
+        }
+    }
 }
 
 #[napi]
 impl Decoder {
-    /// A decoder at the beginning of a connection.
+    /// A decoder at the beginning of a connection; for the arguments see
+    /// [`config`].
     #[napi(constructor)]
-    pub fn new(options: DecoderOptions) -> Self {
-        let inflate = (options.window_bits != 0).then_some(InflateConfig {
-            window_bits: options.window_bits,
-            no_context_takeover: options.no_context_takeover,
-        });
-        let receiver = Receiver::new(ReceiverConfig {
-            is_server: options.is_server,
-            max_payload: options.max_payload.into(),
-            max_fragments: options.max_fragments,
-            max_buffered_chunks: options.max_buffered_chunks,
-            skip_utf8_validation: options.skip_utf8_validation,
-            inflate,
-        });
-        Self {
-            receiver: Some(receiver),
-            owned: Vec::new(),
-            resumed: false,
-        }
+    pub fn new(
+        flags: u32,
+        max_payload: u32,
+        max_fragments: u32,
+        max_buffered_chunks: u32,
+    ) -> Self {
+        let config = config(flags, max_payload, max_fragments, max_buffered_chunks);
+        Self::go_on(Receiver::new(config), Vec::new())
+    }
+
+    /// What was received before this was made, and not decoded.
+    #[napi]
+    pub fn take_rest<'env>(&mut self, env: &'env Env) -> Result<BufferSlice<'env>> {
+        BufferSlice::copy_from(env, std::mem::take(&mut self.rest))
     }
 
     /// Decodes `chunk` from `start` on: rows go to `rows` after a header of
@@ -70,6 +92,7 @@ impl Decoder {
     #[napi]
     pub fn feed(
         &mut self,
+        env: Env,
         chunk: Memory<'_, u8>,
         start: u32,
         mut rows: Memory<'_, u32>,
@@ -80,11 +103,11 @@ impl Decoder {
         let Some((header, rows)) = rows.split_first_chunk_mut::<4>() else {
             return 0;
         };
-        let (Some(receiver), Some(part)) = (&mut self.receiver, chunk.get(start as usize..)) else {
-            *header = [0, used, chunk.len() as u32, 0];
-            return 0;
-        };
-        let mut inbox = Inbox::new(rows, &mut slab, used as usize, &mut self.owned);
+        let part = chunk.get(start as usize..).unwrap_or_default();
+        let receiver = &mut self.receiver;
+        let mut allocate = allocator(env);
+        let mut inbox =
+            Inbox::new(rows, &mut slab, used as usize, &mut self.owned).with_memory(&mut allocate);
         let consumed = if self.resumed {
             receiver.resume(part, &mut inbox)
         } else {
@@ -105,23 +128,25 @@ impl Decoder {
     /// ws's `_totalPayloadLength`.
     #[napi(getter)]
     pub fn total_payload_length(&self) -> f64 {
-        self.receiver
-            .as_ref()
-            .map_or(0.0, |receiver| receiver.total_payload_length() as f64)
+        self.receiver.total_payload_length() as f64
     }
 }
 
-/// Copies a payload into a `Buffer` with memory of its own, and frees it. (An
-/// external buffer would save the copy, but cannot be transferred to a worker
-/// as what ws delivers can, and Electron forbids it.)
+/// Gives a payload as a `Buffer`: the one into which it was received, or else a
+/// copy. (An external buffer would save the copy, but cannot be transferred to
+/// a worker as what ws delivers can, and Electron forbids it.)
 pub(super) fn take_owned<'env>(
     env: &'env Env,
-    owned: &mut [Vec<u8>],
+    owned: &mut [Owned],
     index: u32,
 ) -> Result<BufferSlice<'env>> {
-    let bytes = owned
-        .get_mut(index as usize)
-        .map(std::mem::take)
-        .unwrap_or_default();
-    BufferSlice::copy_from(env, bytes)
+    let payload = owned.get_mut(index as usize).map(std::mem::take);
+    match payload.unwrap_or_default() {
+        Owned::Bytes(bytes) => BufferSlice::copy_from(env, bytes),
+        Owned::Room(room) => match room.into_any().downcast::<JsRoom>() {
+            Ok(room) => room.into_buffer(env),
+            // Only this binding's rooms get here.
+            Err(_) => Err(Error::from_status(Status::GenericFailure)),
+        },
+    }
 }

@@ -14,24 +14,27 @@ use napi::bindgen_prelude::{BufferSlice, Function, Result};
 use napi::{sys, Env, Error, JsValue, Status};
 use napi_derive::napi;
 
-use super::decoder::{take_owned, Decoder};
+use super::decoder::{config, take_owned, Decoder};
 use super::memory::Memory;
 use super::outbox;
+use super::room::allocator;
 use super::uv::{Poll, Watcher};
 use crate::engine::home::Home;
-use crate::engine::inbox::Inbox;
+use crate::engine::inbox::{Inbox, Owned};
 use crate::protocol::frame::MAX_HEADER;
+use crate::protocol::receiver::Receiver;
 
 /// The home and what its turns leave behind.
 pub(super) struct Nest {
     home: RefCell<Home>,
     poll: RefCell<Option<Poll>>,
-    owned: RefCell<Vec<Vec<u8>>>,
+    owned: RefCell<Vec<Owned>>,
 }
 
 /// The native driver of one environment.
 #[napi]
 pub struct Engine {
+    env: Env,
     nest: Rc<Nest>,
 }
 
@@ -60,13 +63,21 @@ impl Engine {
         let poll = poll.ok_or_else(|| Error::from_reason("no poll handle"))?;
         nest.poll.replace(Some(poll));
         close_with_environment(&env, nest.clone())?;
-        Ok(Self { nest })
+        Ok(Self { env, nest })
     }
 
-    /// Takes in the socket with the descriptor `fd`: the decoder's state moves
-    /// to the connection. Returns the connection's id, or -1 if the socket can't be taken.
+    /// Takes in the socket with the descriptor `fd`. Returns the connection's
+    /// id, or -1 if the socket can't be taken. For the other arguments see
+    /// [`config`].
     #[napi]
-    pub fn adopt(&self, fd: i32, decoder: &mut Decoder) -> i64 {
+    pub fn adopt(
+        &self,
+        fd: i32,
+        flags: u32,
+        max_payload: u32,
+        max_fragments: u32,
+        max_buffered_chunks: u32,
+    ) -> i64 {
         if fd < 0 {
             return -1;
         }
@@ -74,31 +85,26 @@ impl Engine {
         // open; should it not be open, duplicating it fails.
         let fd = unsafe { BorrowedFd::borrow_raw(fd) };
         let mut home = self.nest.home.borrow_mut();
-        match (home.register(fd), decoder.receiver.take()) {
-            (Ok(socket), Some(receiver)) => home.adopt(socket, receiver).into(),
-            (_, receiver) => {
-                decoder.receiver = receiver;
-                -1
-            }
-        }
+        let Ok(socket) = home.register(fd) else {
+            return -1;
+        };
+        let config = config(flags, max_payload, max_fragments, max_buffered_chunks);
+        home.adopt(socket, Receiver::new(config)).into()
     }
 
-    /// Lets a connection go: its state moves back to `decoder`. Returns bytes
-    /// that were received but not decoded.
+    /// Lets a connection go.
     #[napi]
-    pub fn release<'env>(
-        &self,
-        env: &'env Env,
-        id: u32,
-        decoder: &mut Decoder,
-    ) -> Result<BufferSlice<'env>> {
-        let mut rest = Vec::new();
-        if let Some(connection) = self.nest.home.borrow_mut().release(id) {
-            let (receiver, backlog) = connection.into_parts();
-            decoder.receiver = Some(receiver);
-            rest = backlog;
-        }
-        BufferSlice::copy_from(env, rest)
+    pub fn release(&self, id: u32) {
+        self.nest.home.borrow_mut().release(id);
+    }
+
+    /// Lets a connection go, and gives its decoder, with its state and what was
+    /// received but not decoded.
+    #[napi]
+    pub fn spill(&self, id: u32) -> Option<Decoder> {
+        let connection = self.nest.home.borrow_mut().release(id)?;
+        let (receiver, rest) = connection.into_parts();
+        Some(Decoder::go_on(receiver, rest))
     }
 
     /// Starts or stops the delivery of what a connection receives. Returns
@@ -128,7 +134,9 @@ impl Engine {
         };
         let mut owned = self.nest.owned.borrow_mut();
         owned.clear();
-        let mut inbox = Inbox::new(rows, &mut slab, used as usize, &mut owned);
+        let mut allocate = allocator(self.env);
+        let mut inbox =
+            Inbox::new(rows, &mut slab, used as usize, &mut owned).with_memory(&mut allocate);
         let mut home = self.nest.home.borrow_mut();
         home.turn(&mut inbox);
         let count = inbox.len() as u32;
@@ -153,7 +161,9 @@ impl Engine {
         };
         let mut owned = self.nest.owned.borrow_mut();
         owned.clear();
-        let mut inbox = Inbox::new(rows, &mut slab, used as usize, &mut owned);
+        let mut allocate = allocator(self.env);
+        let mut inbox =
+            Inbox::new(rows, &mut slab, used as usize, &mut owned).with_memory(&mut allocate);
         let mut home = self.nest.home.borrow_mut();
         let part = chunk.get(start as usize..).unwrap_or_default();
         let consumed = home.feed(id, part, &mut inbox);
@@ -337,6 +347,10 @@ unsafe extern "C" fn on_environment_end(
     // hook once.
     let cleanup = unsafe { Box::from_raw(data.cast::<Cleanup>()) };
     let poll = cleanup.nest.poll.borrow_mut().take();
+    // What refers to JavaScript memory goes while the environment is whole; the
+    // rest of the nest may outlive this.
+    cleanup.nest.home.borrow_mut().clear();
+    cleanup.nest.owned.borrow_mut().clear();
     let done = move || {
         drop(cleanup);
         // SAFETY: the handle is the one this hook was called with; removing it

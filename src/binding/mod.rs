@@ -20,5 +20,6 @@ mod engine;
 mod memory;
 #[cfg(target_os = "linux")]
 mod outbox;
+mod room;
 #[cfg(target_os = "linux")]
 mod uv;

@@ -6,7 +6,7 @@
 //! many it took, and the caller keeps the rest until [`RowKind::Writable`].
 //! An idle connection holds no buffers.
 
-use std::io::{self, ErrorKind, IoSlice, Read};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read};
 use std::task::{Context, Poll};
 
 use socket2::Socket;
@@ -14,6 +14,11 @@ use tokio::io::unix::AsyncFd;
 
 use super::inbox::{Inbox, RowKind};
 use crate::protocol::receiver::{Receiver, Sink};
+
+/// Bytes of a large message that are received in one turn at the most, so that
+/// no connection starves others. (Of anything else it is one buffer, since the
+/// program's share of the work grows with the number of messages.)
+const LARGE: usize = 512 * 1024;
 
 /// A connection in its home.
 pub struct Connection {
@@ -110,8 +115,9 @@ impl Connection {
         }
     }
 
-    /// Does what can be done now; registers the waker for the rest. At most
-    /// `buffer.len()` bytes are read, so that no connection starves others.
+    /// Does what can be done now; registers the waker for the rest. Bytes are
+    /// read into `buffer`, once if that is full then, and those of a large
+    /// message into the memory where that stays.
     pub fn poll(&mut self, cx: &mut Context<'_>, buffer: &mut [u8], inbox: &mut Inbox<'_>) {
         if self.want_write && self.socket.poll_write_ready(cx).is_ready() {
             self.want_write = false;
@@ -128,20 +134,35 @@ impl Connection {
             cx.waker().wake_by_ref();
             return;
         }
+        let mut budget = LARGE;
         while let Poll::Ready(ready) = self.socket.poll_read_ready(cx) {
             let mut guard = match ready {
                 Ok(guard) => guard,
                 Err(error) => return self.fail(&error, inbox),
             };
             let mut socket = guard.get_inner();
-            match socket.read(buffer) {
+            // What follows the message goes into the buffer, if the message is
+            // within the budget.
+            let (direct, after, read) = match self.receiver.room(inbox) {
+                Some(room) => {
+                    let direct = room.len().min(budget);
+                    let after = if direct < room.len() { 0 } else { buffer.len() };
+                    let mut parts = [
+                        IoSliceMut::new(&mut room[..direct]),
+                        IoSliceMut::new(&mut buffer[..after]),
+                    ];
+                    (direct, after, socket.read_vectored(&mut parts))
+                }
+                None => (0, buffer.len(), socket.read(buffer)),
+            };
+            match read {
                 Ok(0) => {
                     self.ended = true;
                     inbox.row(RowKind::End, 0, 0, 0);
                     return;
                 }
                 Ok(read) => {
-                    let short = read < buffer.len();
+                    let short = read < direct + after;
                     if short {
                         // Nothing is left in the kernel: spares the read that
                         // would say so. (tokio keeps "closed by the peer".)
@@ -149,8 +170,17 @@ impl Connection {
                     }
                     drop(guard);
                     inbox.row(RowKind::Read, 0, 0, read);
-                    self.decode(&buffer[..read], cx, inbox);
-                    if !short || !self.backlog.is_empty() || inbox.is_full() {
+                    let direct = direct.min(read);
+                    if direct > 0 {
+                        self.receiver.filled(direct, inbox);
+                    }
+                    if read > direct {
+                        self.resumed |= direct > 0;
+                        self.decode(&buffer[..read - direct], cx, inbox);
+                    }
+                    budget = budget.saturating_sub(read);
+                    let more = short || self.receiver.room(inbox).is_some();
+                    if !more || budget == 0 || !self.backlog.is_empty() || inbox.is_full() {
                         cx.waker().wake_by_ref();
                         return;
                     }

@@ -165,6 +165,15 @@ impl Home {
         Some(resident.connection.total_payload_length())
     }
 
+    /// Lets all connections go.
+    pub fn clear(&mut self) {
+        // Registered descriptors deregister with the runtime they belong to.
+        let _context = self.runtime.enter();
+        self.residents.clear();
+        self.free.clear();
+        self.freed.clear();
+    }
+
     /// Whether a turn is due although the descriptor may not say so.
     pub fn is_due(&self) -> bool {
         !self.queue.is_empty()
@@ -219,9 +228,7 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        // Registered descriptors deregister with the runtime they belong to.
-        let _context = self.runtime.enter();
-        self.residents.clear();
+        self.clear();
     }
 }
 

@@ -8,7 +8,7 @@
 //!
 //! A row is `[connection, kind | detail << 8, offset, length]`.
 
-use crate::protocol::receiver::{Event, Payload, Sink};
+use crate::protocol::receiver::{Event, Payload, Room, Sink};
 
 /// Words in a row.
 pub const ROW: usize = 4;
@@ -64,14 +64,32 @@ pub const OWNED: u32 = 2;
 /// Detail bit of an error that is a `RangeError` in JavaScript.
 pub const RANGE_ERROR: u32 = 1 << 16;
 
-/// One batch being filled.
+/// A payload beside the slab.
 #[derive(Debug)]
+pub enum Owned {
+    /// Joined by the decoder.
+    Bytes(Vec<u8>),
+    /// Received into memory that the inbox's maker has allocated.
+    Room(Box<dyn Room>),
+}
+
+impl Default for Owned {
+    fn default() -> Self {
+        Self::Bytes(Vec::new())
+    }
+}
+
+/// Gives memory of a length for a large message.
+pub type Allocate<'a> = dyn FnMut(usize) -> Option<Box<dyn Room>> + 'a;
+
+/// One batch being filled.
 pub struct Inbox<'a> {
     rows: &'a mut [u32],
     words: usize,
     slab: &'a mut [u8],
     used: usize,
-    owned: &'a mut Vec<Vec<u8>>,
+    owned: &'a mut Vec<Owned>,
+    allocate: Option<&'a mut Allocate<'a>>,
     connection: u32,
 }
 
@@ -82,7 +100,7 @@ impl<'a> Inbox<'a> {
         rows: &'a mut [u32],
         slab: &'a mut [u8],
         used: usize,
-        owned: &'a mut Vec<Vec<u8>>,
+        owned: &'a mut Vec<Owned>,
     ) -> Self {
         let used = used.min(slab.len());
         Self {
@@ -91,7 +109,16 @@ impl<'a> Inbox<'a> {
             slab,
             used,
             owned,
+            allocate: None,
             connection: 0,
+        }
+    }
+
+    /// Has large messages received into memory from `allocate`.
+    pub fn with_memory(self, allocate: &'a mut Allocate<'a>) -> Self {
+        Self {
+            allocate: Some(allocate),
+            ..self
         }
     }
 
@@ -135,8 +162,17 @@ impl<'a> Inbox<'a> {
                 self.row(kind, detail, self.used, length);
                 self.used += length;
             }
+            Payload::Room(mut room) => {
+                let length = room.as_mut().as_mut().len();
+                self.beside(kind, detail, Owned::Room(room), length);
+            }
             Payload::Owned(bytes) => self.bytes(kind, detail, bytes),
         }
+    }
+
+    fn beside(&mut self, kind: RowKind, detail: u32, payload: Owned, length: usize) {
+        self.row(kind, detail | OWNED, self.owned.len(), length);
+        self.owned.push(payload);
     }
 
     fn bytes(&mut self, kind: RowKind, detail: u32, bytes: Vec<u8>) {
@@ -146,8 +182,7 @@ impl<'a> Inbox<'a> {
             self.row(kind, detail, self.used, length);
             self.used += length;
         } else {
-            self.row(kind, detail | OWNED, self.owned.len(), length);
-            self.owned.push(bytes);
+            self.beside(kind, detail, Owned::Bytes(bytes), length);
         }
     }
 }
@@ -163,6 +198,13 @@ impl Sink for Inbox<'_> {
             return None;
         }
         self.slab.get_mut(self.used..self.used + len)
+    }
+
+    fn allocate(&mut self, len: usize) -> Option<Box<dyn Room>> {
+        if len <= SMALL {
+            return None;
+        }
+        self.allocate.as_mut()?(len)
     }
 
     fn event(&mut self, event: Event<'_>) {
@@ -187,7 +229,7 @@ impl Sink for Inbox<'_> {
                 // already lies at the end of the slab: step over it.
                 let reserved = match &payload {
                     Payload::Reserved(length) => *length,
-                    Payload::Owned(_) => 0,
+                    Payload::Room(_) | Payload::Owned(_) => 0,
                 };
                 let start = self.used;
                 self.used += reserved;
@@ -195,7 +237,7 @@ impl Sink for Inbox<'_> {
                 self.bytes(RowKind::Fragments, 0, lengths.collect());
                 match payload {
                     Payload::Reserved(length) => self.row(kind, detail, start, length),
-                    Payload::Owned(bytes) => self.bytes(kind, detail, bytes),
+                    payload => self.payload(kind, detail, payload),
                 }
             }
             Event::Ping(payload) => self.payload(RowKind::Ping, 0, payload),

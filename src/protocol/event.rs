@@ -3,6 +3,9 @@
 //! Used by the receiver and by everyone who drives one, through
 //! [`super::receiver`], which re-exports all of it.
 
+use std::any::Any;
+use std::fmt;
+
 use super::error::ProtocolError;
 
 /// How the peer compresses.
@@ -31,17 +34,38 @@ pub struct ReceiverConfig {
     pub inflate: Option<InflateConfig>,
 }
 
+/// Memory of a sink for the payload of one large message. The receiver has it
+/// from [`Sink::allocate`] until the message is complete.
+pub trait Room: Any + AsMut<[u8]> {
+    /// For the sink, which knows what it is.
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+impl<T: Any + AsMut<[u8]>> Room for T {
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+impl fmt::Debug for dyn Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Room")
+    }
+}
+
 /// Where an event's payload is.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Payload {
     /// In the room last reserved, all of it: this many bytes.
     Reserved(usize),
+    /// In memory that the sink has allocated, all of it.
+    Room(Box<dyn Room>),
     /// Here.
     Owned(Vec<u8>),
 }
 
 /// What has been received.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Event<'a> {
     /// A whole message.
     Message {
@@ -80,6 +104,17 @@ pub trait Sink {
     /// room counts as used only when that event says [`Payload::Reserved`]: it
     /// may turn out to be an error instead, which has no payload.
     fn reserve(&mut self, len: usize) -> Option<&mut [u8]>;
+
+    /// Memory of exactly `len` bytes for a message that comes uncompressed in
+    /// one frame and is too large for [`reserve`](Self::reserve), or not all
+    /// here yet; asked for once when a part of it has arrived, also of a sink
+    /// that is full. It comes back in that message's event as
+    /// [`Payload::Room`], or is dropped. `None` makes the receiver use memory
+    /// of its own.
+    fn allocate(&mut self, len: usize) -> Option<Box<dyn Room>> {
+        let _ = len;
+        None
+    }
 
     /// An event.
     fn event(&mut self, event: Event<'_>);

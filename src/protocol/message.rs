@@ -4,7 +4,8 @@
 //! Knows nothing of headers and limits. Memory grows with what has arrived,
 //! never with what a header promises.
 
-use super::mask::append_masked;
+use super::event::Room;
+use super::mask::{append_masked, apply_mask, copy_masked};
 use super::utf8::Utf8Validator;
 
 /// What may be reserved on the word of a header alone.
@@ -30,6 +31,8 @@ pub(super) fn grow(data: &mut Vec<u8>, len: usize, expected: u64) {
 #[derive(Debug, Default)]
 pub(super) struct Assembly {
     pub data: Vec<u8>,
+    /// The sink's memory for the payload of the only frame, in place of `data`.
+    room: Option<Box<dyn Room>>,
     /// Lengths of the frames' payloads, without the empty ones.
     fragments: Vec<u32>,
     /// Where the current fragment begins in `data`.
@@ -41,25 +44,78 @@ pub(super) struct Assembly {
 /// A finished message.
 pub(super) struct Whole {
     pub data: Vec<u8>,
+    /// Where the payload is instead, if the sink gave memory for it.
+    pub room: Option<Box<dyn Room>>,
     pub fragments: Vec<u32>,
     pub valid_utf8: bool,
 }
 
 impl Assembly {
-    /// Adds a piece of a frame's payload, unmasked on the way. `left` is how
-    /// much of the frame's payload is still to come, this piece included.
-    pub fn append(&mut self, piece: &[u8], key: [u8; 4], phase: usize, left: u64, text: bool) {
-        grow(&mut self.data, piece.len(), left);
+    /// Adds a piece of a frame's payload, unmasked on the way. Of that frame
+    /// `taken` bytes have been added before, and `left` are still to come, this
+    /// piece included.
+    pub fn append(&mut self, piece: &[u8], key: [u8; 4], taken: u64, left: u64, text: bool) {
+        // Where in the key: that of a piece is where its first step is, since
+        // steps are multiples of the key's length.
+        let phase = (taken & 3) as usize;
 
-        let mut phase = phase;
+        if let Some(room) = &mut self.room {
+            let rest = &mut room.as_mut().as_mut()[taken as usize..];
+
+            for (to, from) in rest.chunks_mut(STEP).zip(piece.chunks(STEP)) {
+                let to = &mut to[..from.len()];
+                copy_masked(to, from, key, phase);
+
+                if text {
+                    self.utf8.feed(to);
+                }
+            }
+            return;
+        }
+
+        grow(&mut self.data, piece.len(), left);
 
         for step in piece.chunks(STEP) {
             let start = self.data.len();
             append_masked(&mut self.data, step, key, phase);
-            phase = phase.wrapping_add(step.len());
 
             if text {
                 self.utf8.feed(&self.data[start..]);
+            }
+        }
+    }
+
+    /// Moves the message, of which this is the only frame, to `room`.
+    pub fn move_to(&mut self, mut room: Box<dyn Room>) {
+        let data = std::mem::take(&mut self.data);
+        room.as_mut().as_mut()[..data.len()].copy_from_slice(&data);
+        self.room = Some(room);
+    }
+
+    /// The part of the sink's memory that is still to be filled, if there is
+    /// such memory and `taken` bytes of it have been filled.
+    pub fn rest(&mut self, taken: u64) -> Option<&mut [u8]> {
+        let room = self.room.as_mut()?;
+        Some(&mut room.as_mut().as_mut()[taken as usize..])
+    }
+
+    /// Takes note that the first `len` bytes of the [`rest`](Self::rest) have
+    /// been filled, and unmasks them.
+    pub fn filled(&mut self, len: usize, key: [u8; 4], taken: u64, text: bool) {
+        let Some(room) = &mut self.room else {
+            return;
+        };
+        let rest = &mut room.as_mut().as_mut()[taken as usize..];
+
+        if key == [0; 4] && !text {
+            return;
+        }
+
+        for step in rest[..len].chunks_mut(STEP) {
+            apply_mask(step, key, (taken & 3) as usize);
+
+            if text {
+                self.utf8.feed(step);
             }
         }
     }
@@ -88,6 +144,7 @@ impl Assembly {
 
         Whole {
             data: std::mem::take(&mut self.data),
+            room: self.room.take(),
             fragments: std::mem::take(&mut self.fragments),
             valid_utf8: self.utf8.finish(),
         }

@@ -16,7 +16,12 @@ use super::mask::{append_masked, copy_masked};
 use super::message::{grow, Assembly, Whole};
 use super::utf8::is_valid;
 
-pub use super::event::{Event, InflateConfig, Payload, ReceiverConfig, Sink};
+pub use super::event::{Event, InflateConfig, Payload, ReceiverConfig, Room, Sink};
+
+/// Memory is allocated for a message as soon as one part in this many of it has
+/// arrived: nobody gets more for mere promises, and no more than this part is
+/// copied.
+const PROMISE: u64 = 16;
 
 /// Which part of a frame comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +52,13 @@ impl Frame {
     /// How much of the payload is still to come.
     fn left(&self) -> u64 {
         self.length - self.taken
+    }
+
+    /// Whether it takes these `len` bytes for enough to have arrived that
+    /// memory can be had for all of it: so for one piece of each payload.
+    fn fulfils_promise(&self, len: usize) -> bool {
+        let enough = self.length.div_ceil(PROMISE);
+        self.taken < enough && self.taken + len as u64 >= enough
     }
 
     /// Where in the masking key the next byte of the payload is.
@@ -120,6 +132,32 @@ impl Receiver {
         self.run(rest, sink)
     }
 
+    /// Where the next bytes of the stream are to be put, for
+    /// [`filled`](Self::filled): the rest of a payload that goes into memory of
+    /// the sink. `None` when [`feed`](Self::feed) is to be used (which may
+    /// always be used), such as when the sink is full.
+    pub fn room<S: Sink>(&mut self, sink: &S) -> Option<&mut [u8]> {
+        if sink.is_full() {
+            return None;
+        }
+        self.message.rest(self.frame.taken)
+    }
+
+    /// Takes note that a chunk of `len` bytes has been put into the
+    /// [`room`](Self::room). If the chunk had more, [`resume`](Self::resume)
+    /// takes the rest.
+    pub fn filled<S: Sink>(&mut self, len: usize, sink: &mut S) {
+        self.chunk_pending = true;
+
+        let result = self
+            .count_chunk(len == 0)
+            .and_then(|()| self.fill(len, sink));
+
+        if let Err(error) = result {
+            self.fail(error, sink);
+        }
+    }
+
     /// The lengths, as announced, of the payloads of the current message's
     /// frames so far.
     pub fn total_payload_length(&self) -> u64 {
@@ -141,7 +179,7 @@ impl Receiver {
             }
 
             let result = self
-                .count_chunk(chunk)
+                .count_chunk(chunk.is_empty())
                 .and_then(|()| self.advance(chunk, &mut at, sink));
 
             match result {
@@ -151,10 +189,7 @@ impl Receiver {
                     self.chunks += u32::from(waiting && !chunk.is_empty());
                     break;
                 }
-                Err(error) => {
-                    self.finish();
-                    sink.event(Event::Error(error));
-                }
+                Err(error) => self.fail(error, sink),
             }
         }
 
@@ -174,13 +209,13 @@ impl Receiver {
 
     /// Accounts for a new chunk. The limit is on the chunks that wait for the
     /// rest of something: the first two bytes, a length, a key, or a payload.
-    fn count_chunk(&mut self, chunk: &[u8]) -> Result<(), ProtocolError> {
+    fn count_chunk(&mut self, empty: bool) -> Result<(), ProtocolError> {
         if self.at_chunk_limit() {
             return Err(ProtocolError::TooManyBufferedChunks);
         }
 
         // An empty chunk waits like any other.
-        self.chunks += u32::from(self.chunk_pending && chunk.is_empty());
+        self.chunks += u32::from(self.chunk_pending && empty);
         self.chunk_pending = false;
         Ok(())
     }
@@ -336,12 +371,38 @@ impl Receiver {
             return Ok(false);
         }
 
+        self.end_of_frame();
+        Ok(true)
+    }
+
+    /// Takes what has been put into the sink's memory.
+    fn fill<S: Sink>(&mut self, len: usize, sink: &mut S) -> Result<(), ProtocolError> {
+        let text = self.checks_text();
+        let frame = &self.frame;
+        let left = frame.left();
+        let len = left.min(len as u64);
+
+        self.message
+            .filled(len as usize, frame.key, frame.taken, text);
+
+        if len < left {
+            self.frame.taken += len;
+            self.chunks += u32::from(len > 0);
+            return Ok(());
+        }
+
+        self.count_frame()?;
+        self.end_of_data_frame(sink)?;
+        self.end_of_frame();
+        Ok(())
+    }
+
+    fn end_of_frame(&mut self) {
         self.frame.taken = 0;
         self.chunks = 0;
         if self.stage != Stage::Finished {
             self.stage = Stage::Start;
         }
-        Ok(true)
     }
 
     /// The kind of the current message, of which `self.frame` is a part.
@@ -363,9 +424,9 @@ impl Receiver {
     ) -> Result<(), ProtocolError> {
         let text = self.checks_text();
         let frame = &self.frame;
-        let single = complete && frame.fin && frame.taken == 0 && self.message_opcode.is_none();
+        let single = frame.fin && self.message_opcode.is_none();
 
-        if single {
+        if single && complete && frame.taken == 0 {
             if let Some(room) = sink.reserve(piece.len()) {
                 copy_masked(room, piece, frame.key, 0);
                 self.total_payload_length = 0;
@@ -384,8 +445,16 @@ impl Receiver {
             }
         }
 
+        if single && frame.fulfils_promise(piece.len()) {
+            let room = usize::try_from(frame.length).ok();
+
+            if let Some(room) = room.and_then(|len| sink.allocate(len)) {
+                self.message.move_to(room);
+            }
+        }
+
         self.message
-            .append(piece, frame.key, frame.phase(), frame.left(), text);
+            .append(piece, frame.key, frame.taken, frame.left(), text);
 
         if complete {
             self.count_frame()?;
@@ -475,6 +544,7 @@ impl Receiver {
         let text = self.checks_text();
         let Whole {
             data,
+            room,
             fragments,
             valid_utf8,
         } = self.message.finish();
@@ -487,7 +557,10 @@ impl Receiver {
             return Err(ProtocolError::InvalidUtf8);
         }
 
-        let payload = store_vec(data, sink);
+        let payload = match room {
+            Some(room) => Payload::Room(room),
+            None => store_vec(data, sink),
+        };
         sink.event(Event::Message {
             payload,
             binary: opcode == Opcode::Binary,
@@ -559,6 +632,11 @@ impl Receiver {
         let reason = store(reason, sink);
         sink.event(Event::Close { code, reason });
         Ok(())
+    }
+
+    fn fail<S: Sink>(&mut self, error: ProtocolError, sink: &mut S) {
+        self.finish();
+        sink.event(Event::Error(error));
     }
 
     /// Gives up everything that only a further frame would need.

@@ -6,16 +6,15 @@ const ROLES = ['server', 'client'];
 const DEFLATE = { 'Sec-WebSocket-Extensions': 'permessage-deflate' };
 
 /**
- * Copies bytes into another kind of object.
+ * Makes an ArrayBuffer or a SharedArrayBuffer.
  *
- * @param {Function} Class A constructor that takes a length
- * @param {String} text The bytes
- * @return {Object} The object
+ * @param {Function} Class Which of them
+ * @param {String} text Its bytes
+ * @return {(ArrayBuffer|SharedArrayBuffer)} The object
  */
 function fill(Class, text) {
   const object = new Class(text.length);
-  const bytes = Buffer.from(object.buffer || object);
-  bytes.write(text);
+  Buffer.from(object).write(text);
   return object;
 }
 
@@ -45,7 +44,7 @@ const DATA = {
   'a Uint8Array that is a view': () => new Uint8Array([1, 2, 3]).subarray(1),
   'an Int16Array': () => new Int16Array([1, -2]),
   'a Float64Array': () => new Float64Array([1.5]),
-  'a DataView': () => new DataView(Buffer.from('0123456789').buffer, 0, 4),
+  'a DataView': () => new DataView(fill(ArrayBuffer, '0123456789'), 3, 4),
   'an ArrayBuffer': () => fill(ArrayBuffer, 'array buffer'),
   'an empty ArrayBuffer': () => new ArrayBuffer(0),
   'a SharedArrayBuffer': () => fill(SharedArrayBuffer, 'shared'),

@@ -1,0 +1,93 @@
+//! JavaScript memory into which a large message is received.
+//!
+//! Made by the inboxes of `engine.rs` and `decoder.rs` when the decoder asks
+//! for it, and handed to JavaScript as the message. Knows nothing of messages.
+
+use std::ptr::{self, NonNull};
+
+use napi::bindgen_prelude::{BufferSlice, FromNapiValue, Result};
+use napi::{sys, Env, Error, Status};
+
+use crate::protocol::receiver::Room;
+
+/// A `Buffer` with memory of its own that no JavaScript has seen.
+pub struct JsRoom {
+    env: sys::napi_env,
+    reference: sys::napi_ref,
+    data: NonNull<u8>,
+    length: usize,
+}
+
+/// Allocates such memory, in the call that `env` is given to.
+pub fn allocator(env: Env) -> impl FnMut(usize) -> Option<Box<dyn Room>> {
+    move |length| {
+        let room = JsRoom::new(env, length)?;
+        Some(Box::new(room))
+    }
+}
+
+impl JsRoom {
+    /// `None` when there is no such memory, or none that a slice can be of.
+    fn new(env: Env, length: usize) -> Option<Self> {
+        let env = env.raw();
+        let (mut data, mut value, mut reference) =
+            (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        // SAFETY: the environment is that of the current call, which has a
+        // handle scope.
+        let status = unsafe { sys::napi_create_buffer(env, length, &mut data, &mut value) };
+        if status != sys::Status::napi_ok {
+            let mut exception = ptr::null_mut();
+            // SAFETY: as above. The exception (too large, out of memory), if
+            // there is one, is not that of the current call, which can do
+            // without.
+            unsafe { sys::napi_get_and_clear_last_exception(env, &mut exception) };
+            return None;
+        }
+        let data = NonNull::new(data.cast())?;
+        // SAFETY: as above; the value is of the current scope.
+        let status = unsafe { sys::napi_create_reference(env, value, 1, &mut reference) };
+        (status == sys::Status::napi_ok).then_some(Self {
+            env,
+            reference,
+            data,
+            length,
+        })
+    }
+
+    /// The `Buffer`, for JavaScript. This was the only thing to write it.
+    pub fn into_buffer(self, env: &Env) -> Result<BufferSlice<'_>> {
+        let mut value = ptr::null_mut();
+        // SAFETY: the reference lives until `self` is dropped; the environment
+        // is that of the current call, the same in which it was made.
+        let status =
+            unsafe { sys::napi_get_reference_value(env.raw(), self.reference, &mut value) };
+        if status != sys::Status::napi_ok {
+            return Err(Error::from_status(Status::from(status)));
+        }
+        // SAFETY: the value is of the current scope. The slice is not used,
+        // only returned.
+        unsafe { BufferSlice::from_napi_value(env.raw(), value) }
+    }
+}
+
+impl AsMut<[u8]> for JsRoom {
+    fn as_mut(&mut self) -> &mut [u8] {
+        // SAFETY: pointer and length are those of the `Buffer`. Its memory,
+        // which does not move, lives as long as the reference. Nobody else can
+        // read, write or detach it: until `into_buffer`, which takes `self`,
+        // no JavaScript gets hold of it. Its bytes have values, if arbitrary
+        // ones: it comes from another allocator.
+        unsafe { std::slice::from_raw_parts_mut(self.data.as_ptr(), self.length) }
+    }
+}
+
+impl Drop for JsRoom {
+    fn drop(&mut self) {
+        // SAFETY: the reference was made in `new` and is deleted only here, on
+        // the environment's thread: nothing that holds a room can leave it. The
+        // environment still lives: decoders and the engine are dropped by
+        // their finalizers, at the latest when it ends, and before it deletes
+        // references of its own accord; connections go in the cleanup hook.
+        unsafe { sys::napi_delete_reference(self.env, self.reference) };
+    }
+}
