@@ -5,11 +5,12 @@ const http = require('http');
 const net = require('net');
 const querystring = require('querystring');
 const tls = require('tls');
-const { randomBytes, createHash } = require('crypto');
+const { randomBytes } = require('crypto');
 const { URL } = require('url');
 
 const PerMessageDeflate = require('./permessage-deflate');
-const { CLOSE_TIMEOUT, GUID } = require('./constants');
+const { CLOSE_TIMEOUT } = require('./constants');
+const { acceptKey } = require('./binding');
 const { format, parse } = require('./extension');
 
 const kAborted = Symbol('kAborted');
@@ -364,11 +365,7 @@ class ClientHandshake {
       return 'Invalid Upgrade header';
     }
 
-    const digest = createHash('sha1')
-      .update(this.key + GUID)
-      .digest('base64');
-
-    return headers['sec-websocket-accept'] === digest
+    return headers['sec-websocket-accept'] === acceptKey(this.key)
       ? null
       : 'Invalid Sec-WebSocket-Accept header';
   }

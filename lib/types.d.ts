@@ -610,7 +610,8 @@ export namespace WebSocket {
     ServerOptions,
     VerifyClientCallbackAsync,
     VerifyClientCallbackSync,
-    WebSocketEventMap
+    WebSocketEventMap,
+    type WebSocketServer as Server
   };
 }
 

@@ -2,13 +2,13 @@
 
 const EventEmitter = require('events');
 const http = require('http');
-const { createHash } = require('crypto');
 
+const { acceptKey } = require('./binding');
 const extension = require('./extension');
 const PerMessageDeflate = require('./permessage-deflate');
 const subprotocol = require('./subprotocol');
 const WebSocket = require('./websocket');
-const { CLOSE_TIMEOUT, GUID, kWebSocket } = require('./constants');
+const { CLOSE_TIMEOUT, kWebSocket } = require('./constants');
 
 // The base64 form of 16 bytes (RFC 6455, 4.2.1).
 const KEY_REGEX = /^[+/0-9A-Za-z]{22}==$/;
@@ -311,15 +311,11 @@ class WebSocketServer extends EventEmitter {
 
     if (this._state > RUNNING) return abortHandshake(socket, 503);
 
-    const digest = createHash('sha1')
-      .update(key + GUID)
-      .digest('base64');
-
     const headers = [
       'HTTP/1.1 101 Switching Protocols',
       'Upgrade: websocket',
       'Connection: Upgrade',
-      `Sec-WebSocket-Accept: ${digest}`
+      `Sec-WebSocket-Accept: ${acceptKey(String(key))}`
     ];
 
     // The options are read now and not when the server is created: users change

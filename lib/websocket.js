@@ -878,7 +878,7 @@ function socketOnClose() {
     receiver.write(this.read(length));
   }
 
-  receiver.end();
+  finishReceiver(receiver);
 
   this[kWebSocket] = undefined;
 
@@ -892,6 +892,17 @@ function socketOnClose() {
     receiver.on('error', receiverOnFinish);
     receiver.on('finish', receiverOnFinish);
   }
+}
+
+/**
+ * Tell a receiver that nothing more comes. Saying so again would change nothing,
+ * but Node.js would make an error of it first, which takes its time.
+ *
+ * @param {Receiver} receiver The receiver
+ * @private
+ */
+function finishReceiver(receiver) {
+  if (!receiver.writableEnded) receiver.end();
 }
 
 /**
@@ -913,8 +924,8 @@ function socketOnEnd() {
   const websocket = this[kWebSocket];
 
   websocket._readyState = WebSocket.CLOSING;
-  websocket._receiver.end();
-  this.end();
+  finishReceiver(websocket._receiver);
+  if (!this.writableEnded) this.end();
 }
 
 /**

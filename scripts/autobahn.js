@@ -210,6 +210,29 @@ function startFuzzer(mode, directory, spec) {
 }
 
 /**
+ * Starts the echo agent of a role.
+ *
+ * @param {String} role The role of this package, `client` or `server`
+ * @param {String} driver `native` or `stream`
+ * @param {String[]} [args] Arguments
+ * @return {ChildProcess} The process
+ */
+function startAgent(role, driver, args) {
+  const env = { ...process.env };
+
+  if (driver === 'stream') env.OXWS_DRIVER = 'stream';
+  else delete env.OXWS_DRIVER;
+
+  const agent = fork(path.join(FILES, `${role}.js`), args, { env });
+
+  agent.once('exit', (code, signal) => {
+    if (code !== 0) console.error(`The ${role} has ended: ${signal || code}`);
+  });
+
+  return agent;
+}
+
+/**
  * Runs cases.
  *
  * @param {String} role The role of this package, `client` or `server`
@@ -220,18 +243,13 @@ function startFuzzer(mode, directory, spec) {
  *     results by case number, and how many connections each driver has served
  */
 async function runCases(role, driver, cases, directory) {
-  const agentFile = path.join(FILES, `${role}.js`);
-  const env = { ...process.env };
   let stats;
 
-  if (driver === 'stream') env.OXWS_DRIVER = 'stream';
-  else delete env.OXWS_DRIVER;
-
   if (role === 'server') {
-    const agent = fork(agentFile, { env });
+    const agent = startAgent(role, driver);
     const port = await new Promise((resolve, reject) => {
       agent.once('message', (message) => resolve(message.port));
-      agent.once('exit', () => reject(new Error(`${agentFile} has ended`)));
+      agent.once('exit', () => reject(new Error('The server has no port')));
     });
     const url = `ws://127.0.0.1:${port}`;
     const servers = [{ agent: AGENT, url }];
@@ -253,7 +271,7 @@ async function runCases(role, driver, cases, directory) {
     const fuzzer = startFuzzer('server', directory, { cases });
 
     fuzzer.once('port', (port) => {
-      const agent = fork(agentFile, [port, AGENT], { env });
+      const agent = startAgent(role, driver, [port, AGENT]);
 
       agent.once('message', (message) => {
         stats = message.stats;

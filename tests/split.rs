@@ -4,7 +4,7 @@ mod support;
 
 use oxws::protocol::receiver::{Receiver, ReceiverConfig};
 use support::stream::{corrupted, valid, Stream};
-use support::{feed, Recorder, Rng, Seen};
+use support::{deliver, feed, Recorder, Rng, Seen};
 
 fn whole(config: ReceiverConfig, bytes: &[u8]) -> Vec<Seen> {
     let mut receiver = Receiver::new(config);
@@ -22,9 +22,19 @@ fn in_pieces(
     let mut receiver = Receiver::new(stream.config);
     let mut rest = &stream.bytes[..];
 
+    let mut in_place = false;
+
     while !rest.is_empty() {
         let (chunk, tail) = rest.split_at(next().min(rest.len()));
-        feed(&mut receiver, chunk, &mut sink);
+        // A connection may change its driver in the middle of a message.
+        if chunk.len() % 5 == 0 {
+            in_place = !in_place;
+        }
+        if in_place {
+            deliver(&mut receiver, chunk, &mut sink);
+        } else {
+            feed(&mut receiver, chunk, &mut sink);
+        }
         rest = tail;
     }
 
@@ -46,10 +56,16 @@ fn check(stream: &Stream, expected: &[Seen], seed: u64) {
     for largest in [3, 20, 500, 100_000] {
         let quota = rng.pick(&[0, 1, 2, 5]);
         let largest_room = rng.pick(&[None, Some(0), Some(10), Some(1000)]);
-        let sink = Recorder::new(quota, largest_room);
         let largest = largest.max(smallest);
-        let (events, _) = in_pieces(stream, sink, || rng.below(largest + 1));
-        assert_eq!(events, expected, "seed {seed}, pieces up to {largest}");
+
+        for smallest_memory in [usize::MAX, 0, 100] {
+            let sink = Recorder::new(quota, largest_room).with_memory(smallest_memory);
+            let (events, _) = in_pieces(stream, sink, || rng.below(largest + 1));
+            assert_eq!(
+                events, expected,
+                "seed {seed}, pieces up to {largest}, memory from {smallest_memory}"
+            );
+        }
     }
 }
 
@@ -87,6 +103,7 @@ fn a_corrupted_stream_means_the_same_however_it_is_cut() {
 #[test]
 fn every_single_cut_of_short_streams() {
     let mut checked = 0;
+    let mut in_memory = 0;
 
     for seed in 1..1000 {
         let stream = corrupted(seed);
@@ -103,8 +120,16 @@ fn every_single_cut_of_short_streams() {
             feed(&mut receiver, &stream.bytes[..cut], &mut sink);
             feed(&mut receiver, &stream.bytes[cut..], &mut sink);
             assert_eq!(sink.events, expected, "seed {seed}, cut {cut}");
+
+            let mut receiver = Receiver::new(stream.config);
+            let mut sink = Recorder::new(0, Some(0)).with_memory(0);
+            deliver(&mut receiver, &stream.bytes[..cut], &mut sink);
+            deliver(&mut receiver, &stream.bytes[cut..], &mut sink);
+            assert_eq!(sink.events, expected, "seed {seed}, cut {cut}, in place");
+            in_memory += sink.in_memory;
         }
     }
 
     assert!(checked > 100, "only {checked} short streams");
+    assert!(in_memory > 1000, "only {in_memory} messages in place");
 }

@@ -1,8 +1,10 @@
-//! Functions without state: masking for `lib/buffer-util.js`.
+//! Functions without state: masking for `lib/buffer-util.js`, and the answer to
+//! a key for both sides of the handshake.
 
 use napi_derive::napi;
 
 use super::memory::Memory;
+use crate::protocol::handshake;
 use crate::protocol::mask::{apply_mask, copy_masked};
 
 /// Writes the first `length` bytes of `source`, masked with the first four
@@ -31,4 +33,11 @@ pub fn unmask(mut buffer: Memory<'_, u8>, key: Memory<'_, u8>) {
     if let Some(key) = key.first_chunk() {
         apply_mask(&mut buffer, *key, 0);
     }
+}
+
+/// The `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key` (RFC 6455, section
+/// 4.2.2).
+#[napi]
+pub fn accept_key(key: String) -> String {
+    handshake::accept_key(&key)
 }

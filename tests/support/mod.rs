@@ -8,7 +8,7 @@ pub mod stream;
 use oxws::protocol::error::ProtocolError;
 use oxws::protocol::frame::{FrameHeader, Opcode, MAX_HEADER};
 use oxws::protocol::mask::apply_mask;
-use oxws::protocol::receiver::{Event, Payload, Receiver, Sink};
+use oxws::protocol::receiver::{Event, Payload, Receiver, Room, Sink};
 
 /// xorshift64*: small, fast, and the same on every machine.
 pub struct Rng(u64);
@@ -97,6 +97,9 @@ pub struct Recorder {
     pub events: Vec<Seen>,
     quota: usize,
     largest_room: Option<usize>,
+    smallest_memory: Option<usize>,
+    /// How many payloads came in memory of this sink.
+    pub in_memory: usize,
     taken: usize,
     room: Vec<u8>,
 }
@@ -112,6 +115,14 @@ impl Recorder {
         }
     }
 
+    /// The same sink, which allocates memory from a size on.
+    pub fn with_memory(self, smallest: usize) -> Self {
+        Self {
+            smallest_memory: Some(smallest),
+            ..self
+        }
+    }
+
     /// Makes a full sink take events again.
     pub fn empty(&mut self) {
         self.taken = 0;
@@ -122,6 +133,10 @@ impl Recorder {
             Payload::Reserved(len) => {
                 assert_eq!(len, self.room.len());
                 std::mem::take(&mut self.room)
+            }
+            Payload::Room(room) => {
+                self.in_memory += 1;
+                *room.into_any().downcast().expect("a sink's memory")
             }
             Payload::Owned(data) => data,
         }
@@ -141,6 +156,13 @@ impl Sink for Recorder {
         // What was there before must not shine through.
         self.room = vec![0xdd; len];
         Some(&mut self.room)
+    }
+
+    fn allocate(&mut self, len: usize) -> Option<Box<dyn Room>> {
+        if len < self.smallest_memory? {
+            return None;
+        }
+        Some(Box::new(vec![0xdd; len]))
     }
 
     fn event(&mut self, event: Event<'_>) {
@@ -170,8 +192,22 @@ impl Sink for Recorder {
 
 /// Feeds a chunk to its end, emptying the sink when it is full.
 pub fn feed(receiver: &mut Receiver, chunk: &[u8], sink: &mut Recorder) {
-    let mut at = receiver.feed(chunk, sink);
+    let at = receiver.feed(chunk, sink);
+    resume(receiver, chunk, at, sink);
+}
 
+/// The same, with what belongs into the sink's memory put there.
+pub fn deliver(receiver: &mut Receiver, chunk: &[u8], sink: &mut Recorder) {
+    let Some(room) = receiver.room(sink) else {
+        return feed(receiver, chunk, sink);
+    };
+    let len = chunk.len().min(room.len());
+    room[..len].copy_from_slice(&chunk[..len]);
+    receiver.filled(len, sink);
+    resume(receiver, chunk, len, sink);
+}
+
+fn resume(receiver: &mut Receiver, chunk: &[u8], mut at: usize, sink: &mut Recorder) {
     while at < chunk.len() {
         assert!(sink.is_full(), "stopped early for no reason");
         sink.empty();
