@@ -14,8 +14,8 @@ const LENGTH_64 = 127;
  * @public
  */
 function headerLength(length) {
-  if (length < LENGTH_16) return 2;
-  return length <= 0xffff ? 4 : 10;
+  if (length > 0xffff) return 10;
+  return length >= LENGTH_16 ? 4 : 2;
 }
 
 /**

@@ -30,7 +30,8 @@ class HeaderScanner {
    * @param {String} input The value of the header field
    */
   constructor(input) {
-    this._input = input;
+    // Whatever has no characters is taken for an empty value.
+    this._input = input.length > 0 ? input : '';
     this._index = 0;
   }
 
@@ -138,7 +139,9 @@ class HeaderScanner {
    * @private
    */
   _peek() {
-    return this._input.charCodeAt(this._index);
+    const header = this._input;
+
+    return header.charCodeAt(this._index);
   }
 }
 

@@ -72,13 +72,9 @@ const overrides = {
     connection.release();
 
     if (restCallback !== null) {
-      //
-      // A write that is under way is cancelled when the handle is closed. The
-      // stream then fails what is queued behind it.
-      //
       connection.rest = null;
       connection.restCallback = null;
-      setImmediate(restCallback, cancellation());
+      beforeClosed(this._handle, () => restCallback(cancellation()));
     }
 
     return prototype._destroy.call(this, err, cb);
@@ -351,6 +347,28 @@ function spill(socket) {
   }
 
   if (socket.readableFlowing !== false) socket.read(0);
+}
+
+/**
+ * Calls a function right before a handle is closed. That is when a write that is
+ * under way is cancelled; the stream then fails what is queued behind it.
+ *
+ * @param {Object} handle The handle, which is about to be closed
+ * @param {Function} fn The function
+ * @private
+ */
+function beforeClosed(handle, fn) {
+  for (const name of ['close', 'reset']) {
+    handle[name] = function (cb) {
+      const close = Object.getPrototypeOf(this)[name];
+
+      return close.call(this, () => {
+        fn();
+        process._tickCallback();
+        cb();
+      });
+    };
+  }
 }
 
 /**

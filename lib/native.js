@@ -21,6 +21,8 @@ const FLUSH_INTERVAL = 16;
 
 const kConnection = Symbol('kConnection');
 
+const { write } = net.Socket.prototype;
+
 const forced = process.env.OXWS_DRIVER === 'stream';
 
 /**
@@ -88,7 +90,8 @@ class NativeConnection {
   }
 
   /**
-   * Whether frames may overtake the queue of the socket, because there is none.
+   * Whether frames may bypass the socket: nothing is queued in it, and nobody
+   * waits to see what is written to it.
    *
    * @type {Boolean}
    */
@@ -96,7 +99,12 @@ class NativeConnection {
     const { socket } = this;
     const state = socket._writableState;
 
-    return state.length === 0 && state.corked === 0 && socket.writable;
+    return (
+      state.length === 0 &&
+      state.corked === 0 &&
+      socket.writable &&
+      socket.write === write
+    );
   }
 
   /**

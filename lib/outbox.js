@@ -65,9 +65,10 @@ class Outbox {
 
     //
     // The last text that was queued, and where it lies: one that is sent to
-    // many connections is encoded once.
+    // many connections is encoded once. The frames share their header, too.
     //
     this._text = '';
+    this._textFirstByte = 0;
     this._textOffset = 0;
     this._textLength = -1;
 
@@ -102,7 +103,12 @@ class Outbox {
     if (typeof data === 'string') {
       if (data.length > SMALL_STRING) return false;
 
-      if (!mask && data === this._text && this._textLength !== -1) {
+      if (
+        !mask &&
+        data === this._text &&
+        firstByte === this._textFirstByte &&
+        this._textLength !== -1
+      ) {
         this._push(
           connection,
           firstByte,
@@ -120,6 +126,7 @@ class Outbox {
 
       if (!mask) {
         this._text = data;
+        this._textFirstByte = firstByte;
         this._textOffset = offset;
         this._textLength = length;
       }

@@ -109,7 +109,7 @@ class Sender {
 
     writeHeader(target, firstByte(options), length, key);
 
-    if (length === 0) return [target];
+    if (!length) return [target];
 
     if (merge) {
       applyMask(data, key, target, start, length);
@@ -131,7 +131,7 @@ class Sender {
    */
   close(code, data, mask, cb) {
     const payload = closePayload(code, data);
-    const options = this._controlOptions(CLOSE, payload.length, mask, false);
+    const options = controlOptions(this, CLOSE, payload.length, mask, false);
 
     if (this._state === DEFAULT) {
       this.sendFrame(Sender.frame(payload, options), cb);
@@ -149,7 +149,7 @@ class Sender {
    * @public
    */
   ping(data, mask, cb) {
-    this._control(PING, data, mask, cb);
+    sendControl(this, PING, data, mask, cb);
   }
 
   /**
@@ -161,7 +161,7 @@ class Sender {
    * @public
    */
   pong(data, mask, cb) {
-    this._control(PONG, data, mask, cb);
+    sendControl(this, PONG, data, mask, cb);
   }
 
   /**
@@ -179,12 +179,11 @@ class Sender {
    */
   send(data, options, cb) {
     if (
-      this._connection !== null &&
-      this._state === DEFAULT &&
       this._firstFragment &&
       options.fin &&
       !options.compress &&
-      this._connection.send(
+      sendDirect(
+        this,
         FIN | (options.binary ? BINARY : TEXT),
         data,
         options.mask,
@@ -221,7 +220,8 @@ class Sender {
 
     if (options.fin) this._firstFragment = true;
 
-    this._submit(
+    submit(
+      this,
       payload.data,
       this._compress,
       {
@@ -236,80 +236,6 @@ class Sender {
       },
       cb
     );
-  }
-
-  /**
-   * Sends a ping or a pong frame.
-   *
-   * @param {Number} opcode The opcode
-   * @param {*} data The payload
-   * @param {Boolean} mask Whether to mask it
-   * @param {Function} [cb] Callback
-   * @private
-   */
-  _control(opcode, data, mask, cb) {
-    const { data: payload, length, readOnly } = measure(data);
-
-    if (length > MAX_CONTROL_PAYLOAD) {
-      throw new RangeError('The data size must not be greater than 125 bytes');
-    }
-
-    if (
-      this._connection !== null &&
-      this._state === DEFAULT &&
-      this._connection.send(FIN | opcode, payload, mask, cb)
-    ) {
-      return;
-    }
-
-    this._submit(
-      payload,
-      false,
-      this._controlOptions(opcode, length, mask, readOnly),
-      cb
-    );
-  }
-
-  /**
-   * The frame options of a control frame.
-   *
-   * @param {Number} opcode The opcode
-   * @param {Number} length The length of the payload in bytes
-   * @param {Boolean} mask Whether to mask it
-   * @param {Boolean} readOnly Whether it must not be modified
-   * @return {Object} The options
-   * @private
-   */
-  _controlOptions(opcode, length, mask, readOnly) {
-    return {
-      [kByteLength]: length,
-      fin: true,
-      generateMask: this._generateMask,
-      mask,
-      maskBuffer: this._maskBuffer,
-      opcode,
-      readOnly,
-      rsv1: false
-    };
-  }
-
-  /**
-   * Starts a send operation, or queues it behind one that is under way.
-   *
-   * @param {(Blob|Buffer|String)} data The payload
-   * @param {Boolean} compress Whether to compress it
-   * @param {Object} options The frame options
-   * @param {Function} [cb] Callback
-   * @private
-   */
-  _submit(data, compress, options, cb) {
-    const operation = isBlob(data) ? this.getBlobData : this.dispatch;
-
-    if (this._state === DEFAULT) {
-      operation.call(this, data, compress, options, cb);
-    } else {
-      this.enqueue([operation, data, compress, options, cb]);
-    }
   }
 
   /**
@@ -450,6 +376,98 @@ class Sender {
 }
 
 module.exports = Sender;
+
+const { dispatch, sendFrame } = Sender.prototype;
+
+/**
+ * Sends a frame through the native driver, without building it first.
+ *
+ * @param {Sender} sender The sender
+ * @param {Number} byte The first byte of the frame
+ * @param {*} data The payload
+ * @param {Boolean} mask Whether to mask it
+ * @param {Function} [cb] Callback
+ * @return {Boolean} `false` if this is not the way to send it, for example
+ *     because the program has replaced the methods that it would go through
+ * @private
+ */
+function sendDirect(sender, byte, data, mask, cb) {
+  return (
+    sender._connection !== null &&
+    sender._state === DEFAULT &&
+    sender.sendFrame === sendFrame &&
+    sender.dispatch === dispatch &&
+    sender._connection.send(byte, data, mask, cb)
+  );
+}
+
+/**
+ * Sends a ping or a pong frame.
+ *
+ * @param {Sender} sender The sender
+ * @param {Number} opcode The opcode
+ * @param {*} data The payload
+ * @param {Boolean} mask Whether to mask it
+ * @param {Function} [cb] Callback
+ * @private
+ */
+function sendControl(sender, opcode, data, mask, cb) {
+  const { data: payload, length, readOnly } = measure(data);
+
+  if (length > MAX_CONTROL_PAYLOAD) {
+    throw new RangeError('The data size must not be greater than 125 bytes');
+  }
+
+  if (sendDirect(sender, FIN | opcode, payload, mask, cb)) return;
+
+  const options = controlOptions(sender, opcode, length, mask, readOnly);
+
+  submit(sender, payload, false, options, cb);
+}
+
+/**
+ * The frame options of a control frame.
+ *
+ * @param {Sender} sender The sender
+ * @param {Number} opcode The opcode
+ * @param {Number} length The length of the payload in bytes
+ * @param {Boolean} mask Whether to mask it
+ * @param {Boolean} readOnly Whether it must not be modified
+ * @return {Object} The options
+ * @private
+ */
+function controlOptions(sender, opcode, length, mask, readOnly) {
+  return {
+    [kByteLength]: length,
+    fin: true,
+    generateMask: sender._generateMask,
+    mask,
+    maskBuffer: sender._maskBuffer,
+    opcode,
+    readOnly,
+    rsv1: false
+  };
+}
+
+/**
+ * Starts a send operation, or queues it behind one that is under way.
+ *
+ * @param {Sender} sender The sender
+ * @param {(Blob|Buffer|String)} data The payload
+ * @param {Boolean} compress Whether to compress it
+ * @param {Object} options The frame options
+ * @param {Function} [cb] Callback
+ * @private
+ */
+function submit(sender, data, compress, options, cb) {
+  const operation = isBlob(data) ? sender.getBlobData : sender.dispatch;
+
+  if (sender._state === DEFAULT) {
+    operation.call(sender, data, compress, options, cb);
+  } else {
+    sender.enqueue([operation, data, compress, options, cb]);
+  }
+}
 
 /**
  * Provides a masking key.

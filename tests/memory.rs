@@ -8,7 +8,9 @@ use std::cell::Cell;
 
 use oxws::protocol::deflate::Deflater;
 use oxws::protocol::frame::Opcode;
-use oxws::protocol::receiver::{Event, InflateConfig, Payload, Receiver, ReceiverConfig, Sink};
+use oxws::protocol::receiver::{
+    Event, InflateConfig, Payload, Receiver, ReceiverConfig, Room, Sink,
+};
 use support::{frame, frame_with_rsv1};
 
 thread_local! {
@@ -61,6 +63,7 @@ struct Slab {
     largest: usize,
     messages: usize,
     owned_capacity: usize,
+    gives_memory: bool,
 }
 
 impl Slab {
@@ -70,6 +73,7 @@ impl Slab {
             largest,
             messages: 0,
             owned_capacity: 0,
+            gives_memory: false,
         }
     }
 }
@@ -84,6 +88,13 @@ impl Sink for Slab {
             return None;
         }
         self.room.get_mut(..len)
+    }
+
+    fn allocate(&mut self, len: usize) -> Option<Box<dyn Room>> {
+        self.gives_memory.then(|| {
+            let memory: Box<dyn Room> = Box::new(vec![0_u8; len]);
+            memory
+        })
     }
 
     fn event(&mut self, event: Event<'_>) {
@@ -183,8 +194,13 @@ fn a_claim_of_100_mib_reserves_64_kib_at_most() {
     let claim = [0x82, 0xff, 0, 0, 0, 0, 0x06, 0x40, 0, 0, 1, 2, 3, 4, 9];
     let compressed = [&[0xc2], &claim[1..]].concat();
 
-    for bytes in [&claim[..], &compressed] {
+    for (bytes, gives_memory) in [
+        (&claim[..], false),
+        (&claim[..], true),
+        (&compressed, false),
+    ] {
         let mut sink = Slab::new(1000);
+        sink.gives_memory = gives_memory;
         let mut receiver = Receiver::new(SERVER);
         let (_, peak) = measure(|| {
             receiver.feed(bytes, &mut sink);
@@ -211,6 +227,39 @@ fn a_long_message_never_holds_more_than_twice_what_has_arrived() {
 
     assert_eq!(sink.messages, 1);
     assert_eq!(sink.owned_capacity, len);
+}
+
+#[test]
+fn memory_is_allocated_when_a_sixteenth_has_arrived() {
+    let len = 1_600_000;
+    let bytes = frame(Opcode::Text, true, KEY, &vec![7; len]);
+    let header = bytes.len() - len;
+    let mut sink = Slab::new(1000);
+    sink.gives_memory = true;
+    let mut receiver = Receiver::new(SERVER);
+    let before = LIVE.get();
+
+    receiver.feed(&bytes[..header + 99_999], &mut sink);
+    assert!(LIVE.get() - before <= 200_000);
+    assert!(receiver.room(&sink).is_none());
+
+    receiver.feed(&bytes[header + 99_999..][..1], &mut sink);
+    let live = LIVE.get() - before;
+    assert!((1_600_000..1_601_000).contains(&live), "{live}");
+    assert_eq!(
+        receiver.room(&sink).map(|room| room.len()),
+        Some(len - 100_000)
+    );
+
+    receiver.feed(&bytes[header + 100_000..], &mut sink);
+    assert_eq!((sink.messages, LIVE.get()), (1, before));
+
+    // An invalid text gives it back as well.
+    let bytes = frame(Opcode::Text, true, KEY, &vec![0xff; len]);
+    let before = LIVE.get();
+    receiver.feed(&bytes, &mut sink);
+    assert!(receiver.is_finished());
+    assert_eq!(LIVE.get(), before);
 }
 
 #[test]

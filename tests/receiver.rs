@@ -7,7 +7,7 @@ use oxws::protocol::deflate::Deflater;
 use oxws::protocol::error::ProtocolError;
 use oxws::protocol::frame::Opcode;
 use oxws::protocol::receiver::{InflateConfig, Receiver, ReceiverConfig};
-use support::{feed, frame, frame_with_rsv1, Recorder, Seen};
+use support::{deliver, feed, frame, frame_with_rsv1, Recorder, Seen};
 
 const CLIENT: ReceiverConfig = ReceiverConfig {
     is_server: false,
@@ -31,7 +31,8 @@ const DEFLATE: ReceiverConfig = ReceiverConfig {
     ..CLIENT
 };
 
-/// The events of chunks.
+/// The events of chunks, the same whether payloads are copied or received in
+/// place.
 fn events(config: ReceiverConfig, chunks: &[&[u8]]) -> Vec<Seen> {
     let mut receiver = Receiver::new(config);
     let mut sink = Recorder::default();
@@ -40,6 +41,14 @@ fn events(config: ReceiverConfig, chunks: &[&[u8]]) -> Vec<Seen> {
         feed(&mut receiver, chunk, &mut sink);
     }
 
+    let mut receiver = Receiver::new(config);
+    let mut in_place = Recorder::new(0, Some(0)).with_memory(0);
+
+    for chunk in chunks {
+        deliver(&mut receiver, chunk, &mut in_place);
+    }
+
+    assert_eq!(in_place.events, sink.events);
     sink.events
 }
 
@@ -579,6 +588,29 @@ fn a_full_sink_stops_before_an_event_and_not_before() {
     full.empty();
     assert_eq!(receiver.resume(b"d", &mut full), 1);
     assert_eq!(full.events[1], Seen::text("abcd"));
+}
+
+#[test]
+fn what_follows_a_payload_received_in_place_waits_for_a_full_sink() {
+    let mut receiver = Receiver::new(CLIENT);
+    let mut sink = Recorder::new(1, Some(0)).with_memory(1);
+    feed(&mut receiver, b"\x81\x04ab", &mut sink);
+    let room = receiver.room(&sink).expect("a room");
+    assert_eq!(room.len(), 2);
+    room.copy_from_slice(b"cd");
+    receiver.filled(2, &mut sink);
+    assert_eq!(sink.events, [Seen::text("abcd")]);
+    assert_eq!(sink.in_memory, 1);
+    assert_eq!(receiver.resume(b"\x81\x04ab", &mut sink), 0);
+    sink.empty();
+    assert_eq!(receiver.resume(b"\x81\x04ab", &mut sink), 4);
+
+    // A full sink gets no room, but bytes that do not complete the payload.
+    let mut full = Recorder::new(1, None);
+    feed(&mut Receiver::new(CLIENT), b"\x89\x00", &mut full);
+    assert!(receiver.room(&full).is_none());
+    assert_eq!(receiver.feed(b"c", &mut full), 1);
+    assert_eq!(receiver.room(&sink).map(|room| room.len()), Some(1));
 }
 
 #[test]

@@ -68,12 +68,7 @@ impl Decoder {
     /// A decoder at the beginning of a connection; for the arguments see
     /// [`config`].
     #[napi(constructor)]
-    pub fn new(
-        flags: u32,
-        max_payload: u32,
-        max_fragments: u32,
-        max_buffered_chunks: u32,
-    ) -> Self {
+    pub fn new(flags: u32, max_payload: u32, max_fragments: u32, max_buffered_chunks: u32) -> Self {
         let config = config(flags, max_payload, max_fragments, max_buffered_chunks);
         Self::go_on(Receiver::new(config), Vec::new())
     }

@@ -273,15 +273,17 @@ fn watches(fdinfo: &str, fd: RawFd, inode: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::inbox::{RowKind, ROW};
-    use crate::protocol::receiver::ReceiverConfig;
+    use crate::engine::inbox::{Owned, RowKind, ROW};
+    use crate::protocol::frame::{FrameHeader, Opcode, MAX_HEADER};
+    use crate::protocol::mask::apply_mask;
+    use crate::protocol::receiver::{ReceiverConfig, Room};
     use std::io::{Read, Write};
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
 
-    fn receiver() -> Receiver {
+    fn receiver(is_server: bool) -> Receiver {
         Receiver::new(ReceiverConfig {
-            is_server: false,
+            is_server,
             max_payload: 0,
             max_fragments: 0,
             max_buffered_chunks: 0,
@@ -291,13 +293,59 @@ mod tests {
     }
 
     fn adopt(home: &mut Home) -> (u32, UnixStream) {
+        adopt_as(home, false)
+    }
+
+    fn adopt_as(home: &mut Home, is_server: bool) -> (u32, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         let socket = home.register(ours.as_fd()).unwrap();
-        let id = home.adopt(socket, receiver());
+        let id = home.adopt(socket, receiver(is_server));
         home.set_reading(id, true);
         assert!(!home.is_due());
         (id, theirs)
+    }
+
+    /// The large messages that turns deliver in place, and how often bytes were
+    /// read.
+    fn large(home: &mut Home, turns: usize) -> (Vec<Vec<u8>>, usize) {
+        let (mut rows, mut slab) = ([0; 256], [0; 8192]);
+        let (mut messages, mut reads) = (Vec::new(), 0);
+        for _ in 0..turns {
+            let mut owned = Vec::new();
+            let mut allocate = |len| Some(Box::new(vec![0xdd_u8; len]) as Box<dyn Room>);
+            let mut inbox =
+                Inbox::new(&mut rows, &mut slab, 0, &mut owned).with_memory(&mut allocate);
+            home.turn(&mut inbox);
+            let len = inbox.len();
+            reads += rows[..len * ROW]
+                .chunks(ROW)
+                .filter(|row| row[1] == RowKind::Read as u32)
+                .count();
+            for payload in owned {
+                let Owned::Room(room) = payload else {
+                    panic!("not in place");
+                };
+                messages.push(*room.into_any().downcast().unwrap());
+            }
+        }
+        (messages, reads)
+    }
+
+    fn masked(payload: &[u8]) -> Vec<u8> {
+        let header = FrameHeader {
+            fin: true,
+            rsv1: false,
+            opcode: Opcode::Text,
+            mask: Some([1, 2, 3, 4]),
+            len: payload.len() as u64,
+        };
+        let mut bytes = vec![0; MAX_HEADER];
+        let len = header.encode(&mut bytes);
+        bytes.truncate(len);
+        bytes.extend_from_slice(payload);
+        apply_mask(&mut bytes[len..], [1, 2, 3, 4], 0);
+        bytes
     }
 
     /// The kinds and payloads of one turn.
@@ -368,6 +416,62 @@ mod tests {
             texts += rows.iter().filter(|row| row.1 == 1).count();
         }
         assert_eq!(texts, 1000);
+    }
+
+    #[test]
+    fn large_messages_are_received_in_place_together_with_what_follows() {
+        let mut home = Home::new().unwrap();
+        let (_, mut peer) = adopt_as(&mut home, true);
+        assert!(turn(&mut home).is_empty());
+        let messages: Vec<Vec<u8>> = [100_000, 20_000, 2_000_000, 1_000_000]
+            .into_iter()
+            .map(|len| (0..len).map(|i| (i % 127) as u8).collect())
+            .collect();
+        let bytes: Vec<u8> = messages.iter().flat_map(|text| masked(text)).collect();
+        let writer = std::thread::spawn(move || {
+            peer.write_all(&bytes).unwrap();
+            peer
+        });
+        let mut received = Vec::new();
+        while received.len() < messages.len() {
+            received.append(&mut large(&mut home, 1).0);
+        }
+        assert!(received == messages);
+        drop(writer.join().unwrap());
+        assert_eq!(turn(&mut home)[0].1, RowKind::End as u32);
+    }
+
+    #[test]
+    fn a_large_message_that_is_here_takes_one_turn_and_two_reads() {
+        let mut home = Home::new().unwrap();
+        let (_, mut peer) = adopt_as(&mut home, true);
+        assert!(turn(&mut home).is_empty());
+        let bytes = masked(&[b'x'; 150_000]);
+        peer.write_all(&bytes).unwrap();
+        let (messages, reads) = large(&mut home, 1);
+        assert_eq!((messages.len(), reads), (1, 2));
+        assert!(!home.is_due());
+        peer.write_all(&bytes).unwrap();
+        peer.write_all(&bytes[..7]).unwrap();
+        let (messages, reads) = large(&mut home, 1);
+        assert_eq!((messages.len(), reads), (1, 2));
+        assert!(!home.is_due());
+        peer.write_all(&bytes[7..1000]).unwrap();
+        assert_eq!(large(&mut home, 1).1, 1);
+        peer.write_all(&bytes[1000..]).unwrap();
+        assert_eq!(large(&mut home, 1).0.len(), 1);
+        drop(peer);
+        assert_eq!(turn(&mut home)[0].1, RowKind::End as u32);
+    }
+
+    #[test]
+    fn all_connections_can_go_at_once() {
+        let mut home = Home::new().unwrap();
+        let (_, mut peer) = adopt(&mut home);
+        home.clear();
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+        assert!(turn(&mut home).is_empty());
+        adopt(&mut home);
     }
 
     #[test]

@@ -162,7 +162,7 @@ impl Sink for Recorder {
         if len < self.smallest_memory? {
             return None;
         }
-        Some(Box::new(vec![0xdd; len]))
+        Some(Box::new(vec![0xdd_u8; len]))
     }
 
     fn event(&mut self, event: Event<'_>) {
@@ -204,7 +204,11 @@ pub fn deliver(receiver: &mut Receiver, chunk: &[u8], sink: &mut Recorder) {
     let len = chunk.len().min(room.len());
     room[..len].copy_from_slice(&chunk[..len]);
     receiver.filled(len, sink);
-    resume(receiver, chunk, len, sink);
+
+    if len < chunk.len() {
+        let at = len + receiver.resume(&chunk[len..], sink);
+        resume(receiver, chunk, at, sink);
+    }
 }
 
 fn resume(receiver: &mut Receiver, chunk: &[u8], mut at: usize, sink: &mut Recorder) {
