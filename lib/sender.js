@@ -178,17 +178,13 @@ class Sender {
    * @public
    */
   send(data, options, cb) {
+    const type = options.binary ? BINARY : TEXT;
+
     if (
       this._firstFragment &&
       options.fin &&
       !options.compress &&
-      sendDirect(
-        this,
-        FIN | (options.binary ? BINARY : TEXT),
-        data,
-        options.mask,
-        cb
-      )
+      sendDirect(this, FIN | type, data, options.mask, cb)
     ) {
       this._compress = options.compress;
       return;
@@ -200,7 +196,7 @@ class Sender {
     let rsv1 = false;
 
     if (this._firstFragment) {
-      opcode = options.binary ? BINARY : TEXT;
+      opcode = type;
       rsv1 = options.compress;
 
       if (
