@@ -69,7 +69,7 @@ class NativeConnection {
     // Whether received data is asked for. The head comes first.
     //
     this.reading = false;
-    this.head = head;
+    this.head = head.length === 0 ? EMPTY_BUFFER : head;
 
     //
     // What the kernel did not take of a write of the socket, and the callback

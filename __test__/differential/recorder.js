@@ -6,6 +6,12 @@ const { EventEmitter } = require('events');
 const MAX_TEXT = 120;
 const MAX_DEPTH = 4;
 
+//
+// More than any scenario writes: a callback that is called for ever must not
+// fill the memory.
+//
+const MAX_LINES = 10000;
+
 /**
  * Replaces what the operating system chose (port numbers) in a text, so that
  * two runs can be compared.
@@ -188,8 +194,10 @@ class Recorder {
     const log = (label, ...values) => {
       if (this.sealed) return;
       if (this.channels[name] === undefined) this.channels[name] = [];
+      const lines = this.channels[name];
+      if (lines.length === MAX_LINES) return;
       const texts = values.map((value) => describe(value));
-      this.channels[name].push([stable(label), ...texts].join(' '));
+      lines.push([stable(label), ...texts].join(' '));
     };
 
     log.channel = (other) => this.channel(other);

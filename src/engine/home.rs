@@ -39,7 +39,7 @@ pub struct Home {
     queue: Arc<ReadyQueue>,
     /// By id. An id is free for reuse only from the next turn on: rows of the
     /// batch being dispatched may still name it.
-    residents: Vec<Option<Resident>>,
+    residents: Vec<Option<Box<Resident>>>,
     free: Vec<u32>,
     freed: Vec<u32>,
     scratch: Vec<u32>,
@@ -99,11 +99,11 @@ impl Home {
         let id = self.free.pop().unwrap_or(self.residents.len() as u32);
         let ready = ReadyWaker::new(id, self.queue.clone());
         let waker = Waker::from(ready.clone());
-        let resident = Resident {
+        let resident = Box::new(Resident {
             connection,
             ready,
             waker,
-        };
+        });
         match self.residents.get_mut(id as usize) {
             Some(slot) => *slot = Some(resident),
             None => self.residents.push(Some(resident)),
@@ -222,7 +222,7 @@ impl Home {
     }
 
     fn resident(&mut self, id: u32) -> Option<&mut Resident> {
-        self.residents.get_mut(id as usize)?.as_mut()
+        self.residents.get_mut(id as usize)?.as_deref_mut()
     }
 }
 
