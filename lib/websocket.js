@@ -420,8 +420,11 @@ class WebSocket extends EventEmitter {
       fin: true
     };
 
-    // Most calls have no options, and copying is not free.
-    if (options) opts = { ...opts, ...options };
+    // Most calls have no options or this one, and copying is not free.
+    if (options) {
+      if (hasTypeOnly(options)) opts.binary = options.binary;
+      else opts = { ...opts, ...options };
+    }
 
     if (!this._extensions[PerMessageDeflate.extensionName]) {
       opts.compress = false;
@@ -892,6 +895,21 @@ function socketOnClose() {
     receiver.on('error', receiverOnFinish);
     receiver.on('finish', receiverOnFinish);
   }
+}
+
+/**
+ * Tell whether options of `send()` say nothing but the type of the message.
+ *
+ * @param {Object} options The options
+ * @return {Boolean} `true` if copying `binary` is enough
+ * @private
+ */
+function hasTypeOnly(options) {
+  return (
+    Object.getPrototypeOf(options) === Object.prototype &&
+    'binary' in options &&
+    !('compress' in options || 'fin' in options || 'mask' in options)
+  );
 }
 
 /**

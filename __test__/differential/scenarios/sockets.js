@@ -480,10 +480,9 @@ for (const role of ROLES) {
         ws.send(Buffer.from('data'), (err) => log('callback', err));
         await t.turn(2);
         other.write(frame(8, Buffer.from([3, 232]), { mask }));
-        await t.turn(2);
-        log('bytes', Buffer.concat(bytes));
         other.end();
         await t.over(ws);
+        log('bytes', Buffer.concat(bytes));
       }
     },
     {
