@@ -13,8 +13,6 @@ const native = require('./native');
 const { kConnection, stats } = native;
 const { prototype } = net.Socket;
 
-let dataListener = null;
-
 /**
  * Methods that, if a program has replaced them on a socket, make it unsuitable:
  * the program wants to see every call.
@@ -187,7 +185,7 @@ define(nativePrototype, 'bufferSize', 'bufferSize', () => 0);
 define(nativePrototype, 'bytesWritten', 'bytesWritten', () => 0);
 define(nativePrototype, 'writableNeedDrain', 'writableNeedDrain', null);
 
-module.exports = { convert, isUnpatched, setDataListener };
+module.exports = { convert, isUnpatched };
 
 /**
  * Defines a property that is computed from the socket's own, after what was
@@ -222,16 +220,6 @@ function define(target, name, source, more) {
         : value + more(connection);
     }
   });
-}
-
-/**
- * Remembers the listener that feeds the receiver.
- *
- * @param {Function} listener The listener
- * @public
- */
-function setDataListener(listener) {
-  dataListener = listener;
 }
 
 /**
@@ -291,7 +279,10 @@ function convert(socket, connection) {
  * @private
  */
 function spillFor(socket, event, listener) {
-  if (event === 'readable' || (event === 'data' && listener !== dataListener)) {
+  if (
+    event === 'readable' ||
+    (event === 'data' && !native.isDataListener(listener))
+  ) {
     spill(socket);
   }
 }

@@ -23,14 +23,26 @@ const kConnection = Symbol('kConnection');
 
 const { write } = net.Socket.prototype;
 
-const forced = process.env.OXWS_DRIVER === 'stream';
+/**
+ * Whether this is a process in which there can be an engine. Other runtimes that
+ * load addons have other sockets, and another event loop.
+ */
+const isPossible =
+  binding.Engine !== undefined &&
+  process.env.OXWS_DRIVER !== 'stream' &&
+  process.versions.bun === undefined &&
+  process.versions.deno === undefined &&
+  typeof process._tickCallback === 'function';
 
 /**
  * The engine of this thread, its memory, and what is sent through it. `null` as
  * long as it is not needed, `false` where there can be none.
  */
-let engine = forced || binding.Engine === undefined ? false : null;
+let engine = isPossible ? null : false;
 let outbox = null;
+
+/** Loaded with the engine, since it needs Node's own `net.Socket`. */
+let nativeSocket = null;
 
 const inbox = new Inbox();
 
@@ -405,15 +417,11 @@ module.exports = {
   NativeConnection,
   adopt,
   errnoException,
+  isDataListener,
   kConnection,
   setDataListener,
   stats
 };
-
-//
-// This requires this module in turn.
-//
-const nativeSocket = require('./native-socket');
 
 /**
  * Tells which listener of the `'data'` event of a socket is the one that feeds
@@ -424,7 +432,17 @@ const nativeSocket = require('./native-socket');
  */
 function setDataListener(listener) {
   dataListener = listener;
-  nativeSocket.setDataListener(listener);
+}
+
+/**
+ * Whether a listener of the `'data'` event of a socket is that one.
+ *
+ * @param {Function} listener The listener
+ * @return {Boolean} `true` if it is
+ * @public
+ */
+function isDataListener(listener) {
+  return listener === dataListener;
 }
 
 /**
@@ -437,13 +455,17 @@ function setDataListener(listener) {
  * @public
  */
 function adopt(websocket, socket, head) {
-  if (engine !== false && isSuitable(socket)) {
-    if (engine === null) start();
+  if (engine === null && isPlain(socket)) start();
 
-    if (engine !== false && take(websocket, socket, head)) {
-      stats.native++;
-      return true;
-    }
+  if (
+    engine !== null &&
+    engine !== false &&
+    isPlain(socket) &&
+    isSuitable(socket) &&
+    take(websocket, socket, head)
+  ) {
+    stats.native++;
+    return true;
   }
 
   stats.stream++;
@@ -451,16 +473,24 @@ function adopt(websocket, socket, head) {
 }
 
 /**
- * Whether a socket can be served by the native driver.
+ * Whether a socket is a TCP or Unix socket of Node.
  *
  * @param {Duplex} socket The socket
- * @return {Boolean} `true` if it is a plain TCP or Unix socket that is connected
- *     and that nobody treats as a stream
+ * @return {Boolean} `true` if it is
+ * @private
+ */
+function isPlain(socket) {
+  return Object.getPrototypeOf(socket) === net.Socket.prototype;
+}
+
+/**
+ * Whether a plain socket can be served by the native driver.
+ *
+ * @param {net.Socket} socket The socket
+ * @return {Boolean} `true` if it is connected and nobody treats it as a stream
  * @private
  */
 function isSuitable(socket) {
-  if (Object.getPrototypeOf(socket) !== net.Socket.prototype) return false;
-
   const handle = socket._handle;
   const readable = socket._readableState;
   const writable = socket._writableState;
@@ -540,6 +570,7 @@ function start() {
   }
 
   outbox = new Outbox(engine);
+  nativeSocket = require('./native-socket');
 
   //
   // What was sent before the process exits is handed to the kernel.
