@@ -230,8 +230,13 @@ fn a_long_message_never_holds_more_than_twice_what_has_arrived() {
 }
 
 #[test]
-fn memory_is_allocated_when_a_sixteenth_has_arrived() {
-    let len = 1_600_000;
+fn memory_is_allocated_when_a_part_has_arrived() {
+    for (len, part) in [(640_000, 20_000), (1_600_000, 137_856)] {
+        allocates_when_a_part_has_arrived(len, part);
+    }
+}
+
+fn allocates_when_a_part_has_arrived(len: usize, part: usize) {
     let bytes = frame(Opcode::Text, true, KEY, &vec![7; len]);
     let header = bytes.len() - len;
     let mut sink = Slab::new(1000);
@@ -239,19 +244,17 @@ fn memory_is_allocated_when_a_sixteenth_has_arrived() {
     let mut receiver = Receiver::new(SERVER);
     let before = LIVE.get();
 
-    receiver.feed(&bytes[..header + 99_999], &mut sink);
-    assert!(LIVE.get() - before <= 200_000);
+    receiver.feed(&bytes[..header + part - 1], &mut sink);
+    assert!(LIVE.get() - before <= 2 * part as isize + (64 << 10));
     assert!(receiver.room(&sink).is_none());
 
-    receiver.feed(&bytes[header + 99_999..][..1], &mut sink);
-    let live = LIVE.get() - before;
-    assert!((1_600_000..1_601_000).contains(&live), "{live}");
-    assert_eq!(
-        receiver.room(&sink).map(|room| room.len()),
-        Some(len - 100_000)
-    );
+    receiver.feed(&bytes[header + part - 1..][..1], &mut sink);
+    let live = (LIVE.get() - before) as usize;
+    assert!((len..len + 1000).contains(&live), "{live}");
+    let left = receiver.room(&sink).map(|room| room.len());
+    assert_eq!(left, Some(len - part));
 
-    receiver.feed(&bytes[header + 100_000..], &mut sink);
+    receiver.feed(&bytes[header + part..], &mut sink);
     assert_eq!((sink.messages, LIVE.get()), (1, before));
 
     // An invalid text gives it back as well.

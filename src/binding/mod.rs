@@ -5,8 +5,9 @@
 //! environment (main thread or worker): there are no globals.
 //!
 //! Memory crosses as typed arrays that are borrowed for the length of one
-//! call. JavaScript cannot run during that call, so nothing can detach or
-//! write them meanwhile; that no other thread writes them is what
+//! call. JavaScript cannot run during that call (not even when `room.rs`
+//! allocates and garbage is collected), so nothing can detach or write them
+//! meanwhile; that no other thread writes them is what
 //! `lib/native.js` and `lib/receiver.js` must see to: rows and slabs are made
 //! there, over plain `ArrayBuffer`s, never over a `SharedArrayBuffer`.
 

@@ -15,9 +15,9 @@ use tokio::io::unix::AsyncFd;
 use super::inbox::{Inbox, RowKind};
 use crate::protocol::receiver::{Receiver, Sink};
 
-/// Bytes of a large message that are received in one turn at the most, so that
-/// no connection starves others. (Of anything else it is one buffer, since the
-/// program's share of the work grows with the number of messages.)
+/// Bytes of large messages that are received in one turn at the most, so that
+/// no connection starves others. (Of small ones it is one buffer: the program
+/// has more to do for them.)
 const LARGE: usize = 512 * 1024;
 
 /// A connection in its home.
@@ -115,9 +115,9 @@ impl Connection {
         }
     }
 
-    /// Does what can be done now; registers the waker for the rest. Bytes are
-    /// read into `buffer`, once if that is full then, and those of a large
-    /// message into the memory where that stays.
+    /// Does what can be done now; registers the waker for the rest. Received
+    /// bytes go into `buffer`, which is filled once at the most, or straight to
+    /// where a large message stays.
     pub fn poll(&mut self, cx: &mut Context<'_>, buffer: &mut [u8], inbox: &mut Inbox<'_>) {
         if self.want_write && self.socket.poll_write_ready(cx).is_ready() {
             self.want_write = false;
@@ -134,27 +134,14 @@ impl Connection {
             cx.waker().wake_by_ref();
             return;
         }
-        let mut budget = LARGE;
+        let mut left = LARGE;
         while let Poll::Ready(ready) = self.socket.poll_read_ready(cx) {
             let mut guard = match ready {
                 Ok(guard) => guard,
                 Err(error) => return self.fail(&error, inbox),
             };
-            let mut socket = guard.get_inner();
-            // What follows the message goes into the buffer, if the message is
-            // within the budget.
-            let (direct, after, read) = match self.receiver.room(inbox) {
-                Some(room) => {
-                    let direct = room.len().min(budget);
-                    let after = if direct < room.len() { 0 } else { buffer.len() };
-                    let mut parts = [
-                        IoSliceMut::new(&mut room[..direct]),
-                        IoSliceMut::new(&mut buffer[..after]),
-                    ];
-                    (direct, after, socket.read_vectored(&mut parts))
-                }
-                None => (0, buffer.len(), socket.read(buffer)),
-            };
+            let room = self.receiver.room(inbox).unwrap_or_default();
+            let (room_len, size, read) = read(guard.get_inner(), room, left, buffer);
             match read {
                 Ok(0) => {
                     self.ended = true;
@@ -162,7 +149,7 @@ impl Connection {
                     return;
                 }
                 Ok(read) => {
-                    let short = read < direct + after;
+                    let short = read < size;
                     if short {
                         // Nothing is left in the kernel: spares the read that
                         // would say so. (tokio keeps "closed by the peer".)
@@ -170,17 +157,17 @@ impl Connection {
                     }
                     drop(guard);
                     inbox.row(RowKind::Read, 0, 0, read);
-                    let direct = direct.min(read);
-                    if direct > 0 {
-                        self.receiver.filled(direct, inbox);
+                    let in_place = room_len.min(read);
+                    if in_place > 0 {
+                        self.receiver.filled(in_place, inbox);
                     }
-                    if read > direct {
-                        self.resumed |= direct > 0;
-                        self.decode(&buffer[..read - direct], cx, inbox);
+                    if read > in_place {
+                        self.resumed |= in_place > 0;
+                        self.decode(&buffer[..read - in_place], cx, inbox);
                     }
-                    budget = budget.saturating_sub(read);
+                    left = left.saturating_sub(read);
                     let more = short || self.receiver.room(inbox).is_some();
-                    if !more || budget == 0 || !self.backlog.is_empty() || inbox.is_full() {
+                    if !more || left == 0 || !self.backlog.is_empty() || inbox.is_full() {
                         cx.waker().wake_by_ref();
                         return;
                     }
@@ -205,6 +192,27 @@ impl Connection {
         let errno = error.raw_os_error().unwrap_or(libc::EIO);
         inbox.row(RowKind::Failed, 0, 0, errno.unsigned_abs() as usize);
     }
+}
+
+/// Reads at most `limit` bytes into `room`; what follows goes into `buffer`,
+/// unless `room` is limited. Returns how much of `room` was offered, how much
+/// in all, and how much was read.
+fn read(
+    mut socket: &Socket,
+    room: &mut [u8],
+    limit: usize,
+    buffer: &mut [u8],
+) -> (usize, usize, io::Result<usize>) {
+    if room.is_empty() {
+        return (0, buffer.len(), socket.read(buffer));
+    }
+    let room_len = room.len().min(limit);
+    if room_len < room.len() {
+        return (room_len, room_len, socket.read(&mut room[..room_len]));
+    }
+    let size = room_len + buffer.len();
+    let mut parts = [IoSliceMut::new(room), IoSliceMut::new(buffer)];
+    (room_len, size, socket.read_vectored(&mut parts))
 }
 
 const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;

@@ -4,7 +4,8 @@
 //! Called by the drivers with whatever a read gave; calls a [`Sink`], which
 //! decides where payloads are stored. Must not know who the sink is. An idle
 //! receiver holds no buffers; a small message that is complete in its chunk is
-//! copied once, from the chunk to the sink's room, and unmasked on the way.
+//! copied once, from the chunk to the sink's room, and unmasked on the way. The
+//! most of a large one can be received where the sink wants to have it.
 
 use super::close::{is_valid_close_code, NO_STATUS};
 use super::deflate::Inflater;
@@ -18,10 +19,12 @@ use super::utf8::is_valid;
 
 pub use super::event::{Event, InflateConfig, Payload, ReceiverConfig, Room, Sink};
 
-/// Memory is allocated for a message as soon as one part in this many of it has
-/// arrived: nobody gets more for mere promises, and no more than this part is
-/// copied.
-const PROMISE: u64 = 16;
+/// Memory for a whole message is allocated when one part in this many has
+/// arrived: nobody gets it for mere promises, and little is copied.
+const PART: u64 = 32;
+/// The same for what exceeds [`LARGE`].
+const PART_OF_EXCESS: u64 = 4;
+const LARGE: u64 = 1 << 20;
 
 /// Which part of a frame comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +60,11 @@ impl Frame {
     /// Whether it takes these `len` bytes for enough to have arrived that
     /// memory can be had for all of it: so for one piece of each payload.
     fn fulfils_promise(&self, len: usize) -> bool {
-        let enough = self.length.div_ceil(PROMISE);
+        let excess = self.length.saturating_sub(LARGE);
+        let enough = self
+            .length
+            .div_ceil(PART)
+            .max(excess.div_ceil(PART_OF_EXCESS));
         self.taken < enough && self.taken + len as u64 >= enough
     }
 

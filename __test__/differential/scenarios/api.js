@@ -99,14 +99,18 @@ for (const name of CLASSES) {
           log('prototype chain', proto.constructor.name);
         }
         log('tag', Object.prototype.toString.call(Class.prototype));
-        log('calling', (() => {
-          try {
-            return Class();
-          } catch (err) {
-            return err.constructor.name;
-          }
-        })());
+        log(
+          'calling',
+          (() => {
+            try {
+              return Class();
+            } catch (err) {
+              return err.constructor.name;
+            }
+          })()
+        );
         for (const key of Object.getOwnPropertyNames(Class.prototype)) {
+          if (hidden(`${name}.prototype`, key)) continue;
           const { value } = Object.getOwnPropertyDescriptor(
             Class.prototype,
             key

@@ -44,7 +44,10 @@ async function handshake(t, log, answer, { args = [], prepare, path } = {}) {
     if (bytes === null) peer.socket.end();
     else if (bytes !== undefined) peer.write(bytes);
   });
-  const ws = t.watch(t.client(`ws://127.0.0.1:${port}${path || '/'}`, ...args), log);
+  const ws = t.watch(
+    t.client(`ws://127.0.0.1:${port}${path || '/'}`, ...args),
+    log
+  );
   const done = new Promise((resolve) => {
     ws.on('open', resolve);
     ws.on('close', resolve);
@@ -209,7 +212,10 @@ const RESPONSES = [
   ],
   ['what is not HTTP', 'SSH-2.0-server\r\n\r\n'],
   ['HTTP with an impossible header', 'HTTP/1.1 200 OK\r\nA B: c\r\n\r\n'],
-  ['HTTP with an impossible length', 'HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n'],
+  [
+    'HTTP with an impossible length',
+    'HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n'
+  ],
   ['the connection being closed', null]
 ];
 
@@ -719,10 +725,8 @@ scenarios.push(
   {
     title: 'an answer of HTTP/1.0',
     async run(WebSocket, log, t) {
-      await handshake(
-        t,
-        log,
-        (head) => t.answer(head, {}, 'HTTP/1.0 101 Switching')
+      await handshake(t, log, (head) =>
+        t.answer(head, {}, 'HTTP/1.0 101 Switching')
       );
     }
   },
@@ -773,17 +777,20 @@ scenarios.push(
 
       const failing = t.watch(t.client(`wss://127.0.0.1:${port}/`), log);
       await t.over(failing);
-      log('servername', (() => {
-        const client = t.client(`wss://localhost:${port}/`, {
-          createConnection(options) {
-            log('options', options.servername, options.path);
-            return net.connect(port, '127.0.0.1');
-          }
-        });
-        client.on('error', () => {});
-        client.terminate();
-        return client.url.length > 0;
-      })());
+      log(
+        'servername',
+        (() => {
+          const client = t.client(`wss://localhost:${port}/`, {
+            createConnection(options) {
+              log('options', options.servername, options.path);
+              return net.connect(port, '127.0.0.1');
+            }
+          });
+          client.on('error', () => {});
+          client.terminate();
+          return client.url.length > 0;
+        })()
+      );
     }
   }
 );

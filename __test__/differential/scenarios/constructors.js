@@ -304,7 +304,7 @@ module.exports = [
         ['noServer false', { noServer: false }],
         ['bad port', { port: 65536 }],
         ['text port', { port: 'x' }],
-        ['negative port', { port: -1 }],
+        ['negative port', { port: -1 }]
       ]) {
         t.attempt(log, label, () => {
           return new WebSocket.Server(options).constructor.name;

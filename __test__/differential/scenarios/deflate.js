@@ -147,15 +147,22 @@ for (const role of ['server', 'client']) {
         });
         const order = [];
         for (let i = 0; i < 50; i++) {
-          ws.send(`message ${i} `.repeat(i + 1), { compress: i % 3 > 0 }, () => {
-            order.push(i);
-          });
+          ws.send(
+            `message ${i} `.repeat(i + 1),
+            { compress: i % 3 > 0 },
+            () => {
+              order.push(i);
+            }
+          );
         }
         log('amount', ws.bufferedAmount);
         await peer.until(50);
         await t.turn();
         log('order', order);
-        log('data', inflateAll(peer.frames).map((data) => data.length));
+        log(
+          'data',
+          inflateAll(peer.frames).map((data) => data.length)
+        );
         log('amount', ws.bufferedAmount);
       }
     },

@@ -119,7 +119,10 @@ for (const role of ROLES) {
         peer.socket.resume();
         await peer.until(300);
         await t.poll(() => order.length === 300);
-        log('in order', order.every((value, i) => value === i));
+        log(
+          'in order',
+          order.every((value, i) => value === i)
+        );
         log('amount', ws.bufferedAmount);
         peer.report(log);
       }
@@ -341,7 +344,10 @@ for (const role of ROLES) {
         ws.send('x'.repeat(2000), (err) => log('callback', err));
         peer.write(peer.frame(9, 'a'));
         await peer.until(2);
-        log('frames', [...new Set(peer.frames.map(({ opcode }) => opcode))].sort());
+        log(
+          'frames',
+          [...new Set(peer.frames.map(({ opcode }) => opcode))].sort()
+        );
       }
     },
     {

@@ -42,7 +42,12 @@ async function run(t, log, source, serve) {
   child.stderr.on('data', (chunk) => (errors += chunk));
   const [code, signal] = await t.once(child, 'close');
   for (const line of output.trimEnd().split('\n')) log(line);
-  log('ended', code, signal, errors.split('\n').find((line) => /Error/.test(line)));
+  log(
+    'ended',
+    code,
+    signal,
+    errors.split('\n').find((line) => /Error/.test(line))
+  );
   for (const peer of peers) {
     await peer.closed;
     peer.report(log);

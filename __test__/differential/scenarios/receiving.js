@@ -60,7 +60,13 @@ const MESSAGES = [
   ['binary data', [[2, Buffer.from([0, 1, 254, 255])]]],
   ['empty binary data', [[2, '']]],
   ['binary data of 70000 bytes', [[2, BIG]]],
-  ['a ping and a pong', [[9, 'pi'], [10, 'po']]],
+  [
+    'a ping and a pong',
+    [
+      [9, 'pi'],
+      [10, 'po']
+    ]
+  ],
   ['an empty ping and an empty pong', [[9], [10]]],
   ['a ping of 125 bytes', [[9, 'p'.repeat(125)]]],
   ['pings whose bytes are not UTF-8', [[9, Buffer.from([0xff, 0xfe])]]],
@@ -148,8 +154,20 @@ const VIOLATIONS = [
   ['an unfinished frame of opcode 5', [[5, 'a', { fin: false }]]],
   ['a continuation of nothing', [[0, 'a']]],
   ['an unfinished continuation of nothing', [[0, 'a', { fin: false }]]],
-  ['a text inside a message', [[1, 'a', { fin: false }], [1, 'b']]],
-  ['binary data inside a message', [[1, 'a', { fin: false }], [2, 'b']]],
+  [
+    'a text inside a message',
+    [
+      [1, 'a', { fin: false }],
+      [1, 'b']
+    ]
+  ],
+  [
+    'binary data inside a message',
+    [
+      [1, 'a', { fin: false }],
+      [2, 'b']
+    ]
+  ],
   ['an unfinished ping', [[9, 'a', { fin: false }]]],
   ['an unfinished close frame', [[8, '', { fin: false }]]],
   ['a ping of 126 bytes', [[9, 'p'.repeat(126)]]],
@@ -370,23 +388,35 @@ for (const role of ROLES) {
 
   for (const [name, options, list] of [
     ['maxPayload at once', { maxPayload: 10 }, [[2, '12345678901']]],
-    ['maxPayload with fragments', { maxPayload: 10 }, [
-      [2, '123456', { fin: false }],
-      [9, 'x'.repeat(20)],
-      [0, '12345']
-    ]],
+    [
+      'maxPayload with fragments',
+      { maxPayload: 10 },
+      [
+        [2, '123456', { fin: false }],
+        [9, 'x'.repeat(20)],
+        [0, '12345']
+      ]
+    ],
     ['maxPayload by far', { maxPayload: 10 }, [[2, BIG]]],
     ['maxPayload of the default', {}, []],
-    ['maxFragments', { maxFragments: 2 }, [
-      [1, 'a', { fin: false }],
-      [0, 'b', { fin: false }],
-      [0, 'c']
-    ]],
-    ['maxFragments with empty frames', { maxFragments: 2 }, [
-      [1, '', { fin: false }],
-      [0, '', { fin: false }],
-      [0, '']
-    ]]
+    [
+      'maxFragments',
+      { maxFragments: 2 },
+      [
+        [1, 'a', { fin: false }],
+        [0, 'b', { fin: false }],
+        [0, 'c']
+      ]
+    ],
+    [
+      'maxFragments with empty frames',
+      { maxFragments: 2 },
+      [
+        [1, '', { fin: false }],
+        [0, '', { fin: false }],
+        [0, '']
+      ]
+    ]
   ]) {
     scenarios.push({
       title: `the ${role} receives more than ${name}`,
@@ -516,36 +546,48 @@ for (const role of ROLES) {
       }
     },
     ...[
-      ['compressed data that is no such thing', [
-        [1, Buffer.from([0xff, 0xff, 0xff, 0xff]), { rsv: 4 }]
-      ]],
-      ['compressed data that is cut', [
-        [1, deflate('x'.repeat(500)).subarray(0, 3), { rsv: 4 }]
-      ]],
+      [
+        'compressed data that is no such thing',
+        [[1, Buffer.from([0xff, 0xff, 0xff, 0xff]), { rsv: 4 }]]
+      ],
+      [
+        'compressed data that is cut',
+        [[1, deflate('x'.repeat(500)).subarray(0, 3), { rsv: 4 }]]
+      ],
       ['an empty compressed message', [[1, '', { rsv: 4 }]]],
-      ['compressed text that is not UTF-8', [
-        [1, deflate(Buffer.from([0x61, 0xff])), { rsv: 4 }]
-      ]],
-      ['RSV1 on a continuation', [
-        [1, deflate('a'), { rsv: 4, fin: false }],
-        [0, 'a', { rsv: 4 }]
-      ]],
+      [
+        'compressed text that is not UTF-8',
+        [[1, deflate(Buffer.from([0x61, 0xff])), { rsv: 4 }]]
+      ],
+      [
+        'RSV1 on a continuation',
+        [
+          [1, deflate('a'), { rsv: 4, fin: false }],
+          [0, 'a', { rsv: 4 }]
+        ]
+      ],
       ['RSV1 on a ping with the extension', [[9, 'a', { rsv: 4 }]]],
-      ['a compressed message that is too large', [
-        [2, deflate(Buffer.alloc(200)), { rsv: 4 }]
-      ]],
-      ['compressed fragments that are too large', [
-        [2, NOISE.subarray(0, 90), { rsv: 4, fin: false }],
-        [9, 'between'],
-        [0, NOISE.subarray(90)]
-      ]],
-      ['a reference into the message before', [
-        [1, Buffer.from([0x4b, 0x84, 0x13, 0x00]), { rsv: 4 }]
-      ]],
+      [
+        'a compressed message that is too large',
+        [[2, deflate(Buffer.alloc(200)), { rsv: 4 }]]
+      ],
+      [
+        'compressed fragments that are too large',
+        [
+          [2, NOISE.subarray(0, 90), { rsv: 4, fin: false }],
+          [9, 'between'],
+          [0, NOISE.subarray(90)]
+        ]
+      ],
+      [
+        'a reference into the message before',
+        [[1, Buffer.from([0x4b, 0x84, 0x13, 0x00]), { rsv: 4 }]]
+      ],
       ['a final block', [[1, zlib.deflateRawSync('final'), { rsv: 4 }]]],
-      ['a reference beyond what was received', [
-        [1, Buffer.from([0x03, 0xfe, 0x01, 0x00]), { rsv: 4 }]
-      ]]
+      [
+        'a reference beyond what was received',
+        [[1, Buffer.from([0x03, 0xfe, 0x01, 0x00]), { rsv: 4 }]]
+      ]
     ].map(([name, list]) => ({
       title: `the ${role} with permessage-deflate receives ${name}`,
       async run(WebSocket, log, t) {

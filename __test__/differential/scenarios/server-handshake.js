@@ -125,7 +125,9 @@ const REQUESTS = {
   'http/1.1 in small letters': (t) => request(t, {}, 'GET / http/1.1'),
   'an empty line before the request': (t) => `\r\n${request(t, {})}`,
   'header names in small letters': (t) => {
-    return request(t, {}).toLowerCase().replace(/get \/ http/, 'GET / HTTP')
+    return request(t, {})
+      .toLowerCase()
+      .replace(/get \/ http/, 'GET / HTTP')
       .replace(KEY.toLowerCase(), KEY);
   },
   'header names in capitals': (t) => {
@@ -141,7 +143,8 @@ const REQUESTS = {
   'a header without name': (t) => request(t, {}).replace('Host', ''),
   'a header that is not ASCII': (t) => request(t, { 'X-Own': '\u00fc\u00ff' }),
   'a header with a zero byte': (t) => request(t, { 'X-Own': 'a\u0000b' }),
-  'a header with a control character': (t) => request(t, { 'X-Own': 'a\u0001' }),
+  'a header with a control character': (t) =>
+    request(t, { 'X-Own': 'a\u0001' }),
   'a header with a tab': (t) => request(t, { 'X-Own': 'a\tb' }),
   'a header name with odd characters': (t) => request(t, { "X!#$%&'*": 'a' }),
   'a header name with a slash': (t) => request(t, { 'X/Y': 'a' }),
@@ -220,11 +223,12 @@ const REQUESTS = {
   },
   'two versions': (t) => request(t, { 'Sec-WebSocket-Version': ['13', '13'] }),
   'a subprotocol': (t) => request(t, { [PROTOCOL]: 'a' }),
-  'subprotocols': (t) => request(t, { [PROTOCOL]: 'a, b ,c' }),
+  subprotocols: (t) => request(t, { [PROTOCOL]: 'a, b ,c' }),
   'two subprotocol headers': (t) => request(t, { [PROTOCOL]: ['a', 'b'] }),
   'a subprotocol twice': (t) => request(t, { [PROTOCOL]: 'a, a' }),
   'an empty subprotocol': (t) => request(t, { [PROTOCOL]: '' }),
-  'subprotocols that can not be parsed': (t) => request(t, { [PROTOCOL]: 'a b' }),
+  'subprotocols that can not be parsed': (t) =>
+    request(t, { [PROTOCOL]: 'a b' }),
   'a trailing comma in subprotocols': (t) => request(t, { [PROTOCOL]: 'a,' }),
   'an extension': (t) => request(t, { [EXTENSION]: 'permessage-deflate' }),
   'extensions that can not be parsed': (t) => request(t, { [EXTENSION]: ';' }),

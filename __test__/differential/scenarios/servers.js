@@ -107,7 +107,11 @@ for (const mode of MODES) {
             });
           });
           await t.turn(3);
-          log('state', wss._state, sockets.map((ws) => ws.readyState));
+          log(
+            'state',
+            wss._state,
+            sockets.map((ws) => ws.readyState)
+          );
           sockets[0].send('still open');
           await peers[0].until(1);
           peers[0].report(log);
@@ -132,10 +136,13 @@ for (const mode of MODES) {
         for (let i = 0; i < 3; i++) {
           results.push(
             new Promise((resolve) => {
-              log('returned', wss.close((err) => {
-                log(`callback ${i}`, err);
-                resolve();
-              }));
+              log(
+                'returned',
+                wss.close((err) => {
+                  log(`callback ${i}`, err);
+                  resolve();
+                })
+              );
             })
           );
         }

@@ -142,7 +142,10 @@ for (const role of ROLES) {
           ws._socket.write(frame(1, 'two', { mask }), () => log('callback 2'))
         );
         ws.send('three', () => log('callback 3'));
-        ws._socket.write(frame(2, 'four', { mask }).toString('latin1'), 'latin1');
+        ws._socket.write(
+          frame(2, 'four', { mask }).toString('latin1'),
+          'latin1'
+        );
         ws.ping('five');
         ws._socket.write(new Uint8Array(frame(1, 'six', { mask })));
         ws.send('seven', () => log('callback 7'));
@@ -324,7 +327,9 @@ for (const role of ROLES) {
         const read = ws._socket.bytesRead;
         peer.write(peer.frame(1, 'a', { fin: false }), peer.frame(0, 'b'));
         peer.write(bytes.subarray(0, 12));
-        await t.poll(() => ws._socket.bytesRead >= read + 26 - (role === 'client' ? 8 : 0));
+        await t.poll(
+          () => ws._socket.bytesRead >= read + 26 - (role === 'client' ? 8 : 0)
+        );
         await t.turn();
         let length = 0;
         ws._socket.on('data', (chunk) => (length += chunk.length));

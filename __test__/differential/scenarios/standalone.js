@@ -166,7 +166,11 @@ for (const isServer of [false, true]) {
               receiver.on('error', (err) => seen.push(err.code, err.message));
               receiver.write(Buffer.from([first, (masked ? 128 : 0) | length]));
               receiver.write(Buffer.from([3, 232, 0, 0, 0, 0, 3, 232]));
-              list.push({ label: `${deflate} ${first} ${length}`, seen, receiver });
+              list.push({
+                label: `${deflate} ${first} ${length}`,
+                seen,
+                receiver
+              });
             }
           }
         }
@@ -400,7 +404,12 @@ scenarios.push(
   {
     title: 'Receiver: binary types',
     async run(WebSocket, log, t) {
-      for (const binaryType of ['nodebuffer', 'arraybuffer', 'fragments', 'x']) {
+      for (const binaryType of [
+        'nodebuffer',
+        'arraybuffer',
+        'fragments',
+        'x'
+      ]) {
         const receiver = watch(log, new WebSocket.Receiver({ binaryType }));
         receiver.write(
           Buffer.concat([
@@ -941,7 +950,11 @@ scenarios.push(
         });
         const sender = new WebSocket.Sender(socket);
         sender.send('text', { fin: true, mask });
-        sender.send(Buffer.alloc(70000, 'x'), { fin: true, binary: true, mask });
+        sender.send(Buffer.alloc(70000, 'x'), {
+          fin: true,
+          binary: true,
+          mask
+        });
         sender.ping('ping', mask);
         sender.close(1001, 'bye', mask);
         await settle(t, receiver);

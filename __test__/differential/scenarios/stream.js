@@ -152,12 +152,9 @@ for (const role of ROLES) {
     {
       title: `a stream that is read slowly, ${role}`,
       async run(WebSocket, log, t) {
-        const { duplex, peer, ws } = await make(
-          WebSocket,
-          log,
-          t,
-          { highWaterMark: 5 }
-        );
+        const { duplex, peer, ws } = await make(WebSocket, log, t, {
+          highWaterMark: 5
+        });
         watch(log, duplex, false);
         peer.write(
           peer.frame(1, 'first message'),

@@ -207,11 +207,7 @@ for (const role of ROLES) {
           await null;
           log(`end ${data}`);
         });
-        peer.write(
-          peer.frame(1, 'a'),
-          peer.frame(1, 'b'),
-          peer.frame(2, 'c')
-        );
+        peer.write(peer.frame(1, 'a'), peer.frame(1, 'b'), peer.frame(2, 'c'));
         await peer.fence();
       }
     },
@@ -386,7 +382,9 @@ for (const role of ROLES) {
                 ]) {
                   ws.on(event, () => {
                     log(event, als.getStore());
-                    process.nextTick(() => log(`${event} tick`, als.getStore()));
+                    process.nextTick(() =>
+                      log(`${event} tick`, als.getStore())
+                    );
                     queueMicrotask(() => {
                       log(`${event} microtask`, als.getStore());
                     });
@@ -474,11 +472,7 @@ for (const role of ROLES) {
           log(`message ${data}`, als.getStore());
           als.enterWith(`entered in ${data}`);
         });
-        peer.write(
-          peer.frame(1, 'a'),
-          peer.frame(2, 'b'),
-          peer.frame(1, 'c')
-        );
+        peer.write(peer.frame(1, 'a'), peer.frame(2, 'b'), peer.frame(1, 'c'));
         await peer.fence();
       }
     },
@@ -592,7 +586,9 @@ for (const role of ROLES) {
           prepare: (ws) => t.watch(ws, log)
         });
         for (const event of ['message', 'ping', 'pong', 'conclude', 'error']) {
-          ws._receiver.on(event, (...args) => log(`receiver ${event}`, ...args));
+          ws._receiver.on(event, (...args) =>
+            log(`receiver ${event}`, ...args)
+          );
           ws._receiver.prependListener(event, () => log(`before ${event}`));
         }
         peer.write(
