@@ -34,6 +34,8 @@ const ROWS = 2048;
 const SLAB_SIZE = 64 * 1024;
 const SLAB_RESERVE = 2 * 1024;
 
+const NONE = [];
+
 /**
  * The memory of a batch of events: rows that are overwritten by the next batch,
  * and a slab in which payloads are never overwritten. When a slab is used up a
@@ -44,6 +46,7 @@ class Inbox {
     this.rows = new Uint32Array((ROWS + 1) * ROW);
     this.slab = EMPTY_BUFFER;
     this.used = 0;
+    this.owned = NONE;
   }
 
   /**
@@ -60,23 +63,41 @@ class Inbox {
   }
 
   /**
-   * Takes note of what the last batch has used.
+   * Takes note of what a batch has used, and takes the payloads that have memory
+   * of their own: where they come from keeps those of the last batch only.
+   *
+   * @param {Object} source The `Engine` or `Decoder` that wrote the batch
+   * @public
+   */
+  commit(source) {
+    const owned = this.rows[3];
+
+    this.used = this.rows[1];
+    this.owned = NONE;
+
+    if (owned !== 0) {
+      this.owned = [];
+      for (let i = 0; i < owned; i++) this.owned.push(source.takeOwned(i));
+    }
+  }
+
+  /**
+   * Lets go of a batch that has been read.
    *
    * @public
    */
-  commit() {
-    this.used = this.rows[1];
+  release() {
+    this.owned = NONE;
   }
 
   /**
    * Makes a `Buffer` of the payload of a row.
    *
    * @param {Number} i The index of the first word of the row
-   * @param {Object} source The `Engine` or `Decoder` that wrote the row
    * @return {Buffer} The payload
    * @public
    */
-  payload(i, source) {
+  payload(i) {
     const length = this.rows[i + 3];
     if (length === 0) return EMPTY_BUFFER;
 
@@ -84,7 +105,7 @@ class Inbox {
     const kind = this.rows[i + 1];
 
     if ((kind & 0xff) <= FRAGMENTS && (kind >>> 8) & OWNED) {
-      return source.takeOwned(offset);
+      return this.owned[offset];
     }
 
     return new FastBuffer(this.slab.buffer, offset, length);

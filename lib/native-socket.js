@@ -354,9 +354,12 @@ function beforeClosed(handle, fn) {
       const close = Object.getPrototypeOf(this)[name];
 
       return close.call(this, () => {
-        fn();
-        process._tickCallback();
-        cb();
+        try {
+          fn();
+          process._tickCallback();
+        } finally {
+          cb();
+        }
       });
     };
   }

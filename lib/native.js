@@ -44,7 +44,11 @@ let outbox = null;
 /** Loaded with the engine, since it needs Node's own `net.Socket`. */
 let nativeSocket = null;
 
-const inbox = new Inbox();
+/**
+ * The memory of the next batch. A turn that a listener brings about, by running
+ * the event loop, needs other memory than the one that is being dispatched.
+ */
+let spareInbox = null;
 
 /** By the ids that the engine gives. */
 const connections = [];
@@ -360,24 +364,26 @@ class NativeConnection {
   /**
    * Handles events in the context of the connection.
    *
+   * @param {Inbox} inbox The batch
    * @param {Number} i The index of the first word of the first row
    * @param {Number} end The index after the last row
    * @public
    */
-  dispatch(i, end) {
+  dispatch(inbox, i, end) {
     if (this._scope === null) this._scope = new AsyncResource('WEBSOCKET');
 
-    this._scope.runInAsyncScope(this._dispatch, this, i, end);
+    this._scope.runInAsyncScope(this._dispatch, this, inbox, i, end);
   }
 
   /**
    * Handles events.
    *
+   * @param {Inbox} inbox The batch
    * @param {Number} i The index of the first word of the first row
    * @param {Number} end The index after the last row
    * @private
    */
-  _dispatch(i, end) {
+  _dispatch(inbox, i, end) {
     const { rows } = inbox;
     const { socket } = this;
     let start = i;
@@ -389,7 +395,7 @@ class NativeConnection {
 
       if (kind !== READ && kind < END) continue;
 
-      if (start < i) this.receiver.receive(inbox, start, i, engine);
+      if (start < i) this.receiver.receive(inbox, start, i);
       start = i + ROW;
 
       switch (kind) {
@@ -409,7 +415,7 @@ class NativeConnection {
       }
     }
 
-    if (start < end) this.receiver.receive(inbox, start, end, engine);
+    if (start < end) this.receiver.receive(inbox, start, end);
   }
 }
 
@@ -631,6 +637,9 @@ function schedule() {
  * @private
  */
 function turn() {
+  const inbox = spareInbox || new Inbox();
+
+  spareInbox = null;
   inbox.prepare();
 
   const count = engine.turn(inbox.rows, inbox.slab, inbox.used);
@@ -639,7 +648,7 @@ function turn() {
   let sinceFlush = 0;
   let i = ROW;
 
-  inbox.commit();
+  inbox.commit(engine);
   if (rows[2] !== 0) schedule();
 
   outbox.dispatching = true;
@@ -654,7 +663,7 @@ function turn() {
 
     if (connection !== null) {
       try {
-        connection.dispatch(i, next);
+        connection.dispatch(inbox, i, next);
       } catch (err) {
         binding.fatalException(err);
       }
@@ -668,16 +677,34 @@ function turn() {
         outbox.flush();
       }
 
-      //
-      // With ws each connection has a callback of its own, after which ticks
-      // and microtasks run.
-      //
-      process._tickCallback();
+      runTicks();
     }
   }
 
+  inbox.release();
+  spareInbox = inbox;
   outbox.dispatching = false;
   outbox.flush();
+}
+
+/**
+ * Runs ticks and microtasks between the events of two connections: with ws each
+ * connection has a callback of its own, after which they run.
+ *
+ * @private
+ */
+function runTicks() {
+  for (;;) {
+    try {
+      process._tickCallback();
+      return;
+    } catch (err) {
+      //
+      // Thrown by one of them. The others are still to be run.
+      //
+      binding.fatalException(err);
+    }
+  }
 }
 
 /**

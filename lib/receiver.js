@@ -178,17 +178,16 @@ class Receiver extends Writable {
    * @param {Inbox} batch The inbox
    * @param {Number} i The index of the first word of the first row
    * @param {Number} end The index after the last row
-   * @param {Object} source The engine
    * @public
    */
-  receive(batch, i, end, source) {
+  receive(batch, i, end) {
     let fragments = null;
 
     for (; i < end; i += ROW) {
       const word = batch.rows[i + 1];
       const kind = word & 0xff;
       const detail = word >>> 8;
-      const data = batch.payload(i, source);
+      const data = batch.payload(i);
 
       if (kind === FRAGMENTS) {
         fragments = data;
@@ -360,13 +359,13 @@ class Receiver extends Writable {
       decoder.feed(chunk, this._offset, rows, inbox.slab, inbox.used) * ROW;
     let fragments = null;
 
-    inbox.commit();
+    inbox.commit(decoder);
     this._offset = rows[2];
 
     for (let i = ROW; i < end; i += ROW) {
       const word = rows[i + 1];
       const kind = word & 0xff;
-      const data = inbox.payload(i, decoder);
+      const data = inbox.payload(i);
 
       if (kind === FRAGMENTS) {
         fragments = data;
@@ -376,6 +375,7 @@ class Receiver extends Writable {
       }
     }
 
+    inbox.release();
     return true;
   }
 

@@ -13,6 +13,7 @@ const os = require('os');
 const path = require('path');
 
 const root = path.join(__dirname, '..');
+const compiler = path.join(root, 'node_modules', 'typescript', 'bin', 'tsc');
 
 // In the order of how telling their errors are.
 const projects = [
@@ -104,11 +105,7 @@ try {
   for (const project of projects) {
     const { status, error } = spawnSync(
       process.execPath,
-      [
-        require.resolve('typescript/bin/tsc'),
-        '--project',
-        path.join('types', project)
-      ],
+      [compiler, '--project', path.join('types', project)],
       { cwd: folder, stdio: 'inherit' }
     );
 

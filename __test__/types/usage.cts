@@ -1,6 +1,7 @@
 // What programs do with `require('ws')`. Compiled, not run.
 
 import WebSocket = require('ws');
+import { EventEmitter, on, once } from 'events';
 import * as http from 'http';
 import * as https from 'https';
 import * as net from 'net';
@@ -287,6 +288,18 @@ export function events(ws: WebSocket): void {
   ws.once('error', () => ws.off('', listener));
   const name: string = 'message';
   ws.on(name, (data) => console.log(data));
+}
+
+export async function emitters(
+  ws: WebSocket,
+  wss: WebSocket.Server
+): Promise<void> {
+  const all: EventEmitter[] = [ws, wss, new WebSocket.Receiver()];
+  const global: NodeJS.EventEmitter = ws;
+  const [data] = await once(ws, 'message');
+
+  for await (const [connection] of on(wss, 'connection')) connection.close();
+  console.log(all, global, data, ws.listenerCount('message'));
 }
 
 export function eventTarget(ws: WebSocket): void {

@@ -81,7 +81,7 @@ impl Decoder {
 
     /// Decodes `chunk` from `start` on: rows go to `rows` after a header of
     /// one row (`[rows, used bytes of the slab, consumed bytes of the chunk,
-    /// 0]`), small payloads to `slab` after `used`. Fewer bytes than the chunk
+    /// owned payloads]`), small payloads to `slab` after `used`. Fewer bytes than the chunk
     /// has are consumed when rows or slab are full: call again with the rest.
     /// Returns the number of rows.
     #[napi]
@@ -110,7 +110,13 @@ impl Decoder {
         };
         self.resumed = consumed < part.len();
         let count = inbox.len() as u32;
-        *header = [count, inbox.used() as u32, start + consumed as u32, 0];
+        let used = inbox.used() as u32;
+        *header = [
+            count,
+            used,
+            start + consumed as u32,
+            self.owned.len() as u32,
+        ];
         count
     }
 

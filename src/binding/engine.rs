@@ -125,8 +125,8 @@ impl Engine {
     }
 
     /// One turn. Rows go to `rows` after a header of one row (`[rows, used
-    /// bytes of the slab, 1 if another turn is due, 0]`), small payloads to
-    /// `slab` after `used`. Returns the number of rows.
+    /// bytes of the slab, 1 if another turn is due, owned payloads]`), small
+    /// payloads to `slab` after `used`. Returns the number of rows.
     #[napi]
     pub fn turn(&self, mut rows: Memory<'_, u32>, mut slab: Memory<'_, u8>, used: u32) -> u32 {
         let Some((header, rows)) = rows.split_first_chunk_mut::<4>() else {
@@ -140,7 +140,8 @@ impl Engine {
         let mut home = self.nest.home.borrow_mut();
         home.turn(&mut inbox);
         let count = inbox.len() as u32;
-        *header = [count, inbox.used() as u32, home.is_due().into(), 0];
+        let used = inbox.used() as u32;
+        *header = [count, used, home.is_due().into(), owned.len() as u32];
         count
     }
 
@@ -168,7 +169,8 @@ impl Engine {
         let part = chunk.get(start as usize..).unwrap_or_default();
         let consumed = home.feed(id, part, &mut inbox);
         let count = inbox.len() as u32;
-        *header = [count, inbox.used() as u32, start + consumed as u32, 0];
+        let used = inbox.used() as u32;
+        *header = [count, used, start + consumed as u32, owned.len() as u32];
         count
     }
 

@@ -355,6 +355,43 @@ for (const role of ROLES) {
       }
     },
     {
+      title: `send() to a peer that has reset the connection, ${role}`,
+      async run(WebSocket, log, t) {
+        const { ws, peer } = await t.end(role, watching(t, log));
+        ws._socket.on('error', (err) => log('socket error', err));
+        await new Promise((resolve) => {
+          setImmediate(() => {
+            peer.socket.resetAndDestroy();
+            //
+            // The reset arrives while this end does not look.
+            //
+            const until = Date.now() + 20;
+            while (Date.now() < until);
+            ws.send('one', (err) => log('callback 1', err));
+            log('state', ws.readyState, ws._socket.destroyed);
+            ws.send('two', (err) => log('callback 2', err));
+            ws.ping((err) => log('callback 3', err));
+            resolve();
+          });
+        });
+        await t.over(ws);
+        logState(log, ws);
+      }
+    },
+    {
+      title: `send() in the close handler of the socket, ${role}`,
+      async run(WebSocket, log, t) {
+        const { ws, peer } = await t.end(role, watching(t, log));
+        ws._socket.prependListener('close', () => {
+          log('state', ws.readyState);
+          ws.send('late', (err) => log('callback', err));
+        });
+        peer.socket.destroy();
+        await t.over(ws);
+        await t.turn();
+      }
+    },
+    {
       title: `the socket is destroyed with an error, ${role}`,
       async run(WebSocket, log, t) {
         const { ws } = await t.end(role, watching(t, log));

@@ -663,7 +663,7 @@ scenarios.push(
   },
   {
     title: 'setSocket() with options that are missing',
-    async run(WebSocket, log, t) {
+    async run(WebSocket, log) {
       const [socket] = duplexPair();
       const ws = new WebSocket(null, undefined, {});
       for (const args of [

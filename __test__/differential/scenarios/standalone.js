@@ -366,6 +366,78 @@ scenarios.push(
     }
   },
   {
+    title: 'Receiver: UTF-8 that is cut at every place',
+    async run(WebSocket, log, t) {
+      const texts = [
+        'a\u00fc\u4e16\u{1f30d}z',
+        [0x61, 0xc0, 0x80],
+        [0x61, 0xed, 0xa0, 0x80, 0x62],
+        [0xf4, 0x90, 0x80, 0x80],
+        [0xf0, 0x9f, 0x8c],
+        [0xe4, 0xb8, 0x41, 0x41],
+        [0xf8, 0x88, 0x80, 0x80, 0x80],
+        [0xef, 0xbf, 0xbf, 0xef, 0xbb, 0xbf]
+      ];
+      for (const text of texts) {
+        const bytes = Buffer.from(text);
+        for (const prefix of [0, 40]) {
+          const data = Buffer.concat([Buffer.alloc(prefix, 'x'), bytes]);
+          for (let i = prefix; i <= data.length; i++) {
+            const fragments = Buffer.concat([
+              frame(1, data.subarray(0, i), { fin: false }),
+              frame(0, data.subarray(i)),
+              frame(1, 'next')
+            ]);
+            for (let cut = 1; cut < fragments.length; cut += 3) {
+              const seen = [];
+              const receiver = new WebSocket.Receiver();
+              receiver.on('message', (message) => seen.push(`${message}`));
+              receiver.on('error', (err) => seen.push(err.code));
+              receiver.write(fragments.subarray(0, cut));
+              receiver.write(fragments.subarray(cut));
+              await null;
+              log(`${data.length} ${i} ${cut}`, seen);
+            }
+          }
+        }
+      }
+      await t.turn(2);
+    }
+  },
+  {
+    title: 'Receiver: compressed frames in chunks of every size',
+    async run(WebSocket, log, t) {
+      const data = 'compressed data, '.repeat(30);
+      const compressed = zlib
+        .deflateRawSync(data, { finishFlush: zlib.constants.Z_SYNC_FLUSH })
+        .subarray(0, -4);
+      const bytes = Buffer.concat([
+        frame(1, compressed, { rsv: 4 }),
+        frame(2, compressed.subarray(0, 9), { rsv: 4, fin: false }),
+        frame(9, 'between'),
+        frame(0, compressed.subarray(9), { fin: false }),
+        frame(0, ''),
+        frame(1, 'plain'),
+        frame(8, closePayload(1000))
+      ]);
+      for (const size of [1, 2, 3, 10, 50, 1000]) {
+        const deflate = accepted(WebSocket, { isServer: true });
+        const receiver = watch(
+          log,
+          new WebSocket.Receiver({
+            extensions: { 'permessage-deflate': deflate }
+          })
+        );
+        const finished = t.once(receiver, 'finish');
+        for (let i = 0; i < bytes.length; i += size) {
+          receiver.write(bytes.subarray(i, i + size));
+        }
+        await finished;
+        deflate.cleanup();
+      }
+    }
+  },
+  {
     title: 'Receiver: limits',
     async run(WebSocket, log, t) {
       for (const [options, parts] of [
