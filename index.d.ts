@@ -31,8 +31,6 @@ declare namespace WebSocket {
   export import PerMessageDeflateParams = types.PerMessageDeflateParams;
   export import RawData = types.RawData;
   export import ReceiverOptions = types.ReceiverOptions;
-  export import SendOptions = types.SendOptions;
-  export import ServerOptions = types.ServerOptions;
   export import VerifyClientCallbackAsync = types.VerifyClientCallbackAsync;
   export import VerifyClientCallbackSync = types.VerifyClientCallbackSync;
   export import WebSocketEventMap = types.WebSocketEventMap;
@@ -44,16 +42,28 @@ declare namespace WebSocket {
   export import extension = types.extension;
   export import subprotocol = types.subprotocol;
 
-  // Programs merge declarations of their own with these three, which an alias
-  // would not survive as a value.
+  // These are declared once more: for the default of the first parameter, which
+  // has to be the class by a name that a program can reach, and because programs
+  // merge declarations of their own with them, which no alias for a value would
+  // survive.
+
+  interface ServerOptions<
+    U extends typeof types.WebSocket = typeof WebSocketClass,
+    V extends typeof IncomingMessage = typeof IncomingMessage
+  > extends types.ServerOptions<U, V> {}
+
   class Server<
-    T extends typeof types.WebSocket = typeof types.WebSocket,
+    T extends typeof types.WebSocket = typeof WebSocketClass,
     U extends typeof IncomingMessage = typeof IncomingMessage
-  > extends types.WebSocketServer<T, U> {}
+  > extends types.Server<T, U> {
+    constructor(options?: ServerOptions<T, U>, callback?: () => void);
+
+    options: ServerOptions<any, U>;
+  }
 
   const WebSocketServer: typeof Server;
   interface WebSocketServer<
-    T extends typeof types.WebSocket = typeof types.WebSocket,
+    T extends typeof types.WebSocket = typeof WebSocketClass,
     U extends typeof IncomingMessage = typeof IncomingMessage
   > extends Server<T, U> {}
 

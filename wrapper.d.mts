@@ -23,8 +23,8 @@ export {
   RawData,
   Receiver,
   ReceiverOptions,
-  SendOptions,
   Sender,
+  type Server,
   ServerOptions,
   VerifyClientCallbackAsync,
   VerifyClientCallbackSync,
@@ -34,6 +34,5 @@ export {
   createWebSocketStream,
   extension,
   subprotocol,
-  type WebSocketServer as Server,
   WebSocket as default
 } from './lib/types.js';

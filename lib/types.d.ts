@@ -148,7 +148,7 @@ type Sendable =
   | { valueOf(): string };
 
 /** Options of `websocket.send()`. */
-export interface SendOptions {
+type SendOptions = {
   /** Whether it is a binary message. Default: unless `data` is a string. */
   binary?: boolean | undefined;
   /** Whether to compress, where permessage-deflate is on. Default: `true`. */
@@ -157,7 +157,7 @@ export interface SendOptions {
   fin?: boolean | undefined;
   /** Whether to mask. Default: what the role of this end asks for. */
   mask?: boolean | undefined;
-}
+};
 
 // -- Options -----------------------------------------------------------------
 
@@ -184,9 +184,9 @@ export interface PerMessageDeflateOptions {
   concurrencyLimit?: number | undefined;
 }
 
-interface DeflateOptions extends Omit<ZlibOptions, 'dictionary'> {
+type DeflateOptions = Omit<ZlibOptions, 'dictionary'> & {
   dictionary?: Buffer | Buffer[] | DataView | undefined;
-}
+};
 
 /** Options that a client and the connections of a server have in common. */
 interface ConnectionOptions {
@@ -304,14 +304,14 @@ export interface ClientOptions
 }
 
 /** What a `verifyClient` function is told. */
-interface VerifyClientInfo<Request extends IncomingMessage> {
+type VerifyClientInfo<Request extends IncomingMessage> = {
   /** The value of the `Origin` header; `undefined` if there is none. */
   origin: string;
   /** The request of the handshake. */
   req: Request;
   /** Whether the connection is encrypted. */
   secure: boolean;
-}
+};
 
 /** A `verifyClient` function that accepts with `true`. */
 export type VerifyClientCallbackSync<
@@ -382,17 +382,6 @@ export interface ServerOptions<
 > extends ServerSettings<V> {
   /** The class of the connections. */
   WebSocket?: U | undefined;
-}
-
-/**
- * The options of a server as it holds them. Which class it is must not tell
- * servers apart: the class that `import` gives has fewer statics than the one
- * that `require()` gives.
- */
-interface LiveServerOptions<
-  V extends typeof IncomingMessage
-> extends ServerSettings<V> {
-  WebSocket?: any;
 }
 
 /** Where a server listens. */
@@ -606,18 +595,27 @@ export namespace WebSocket {
     MessageEvent,
     PerMessageDeflateOptions,
     RawData,
-    SendOptions,
     ServerOptions,
     VerifyClientCallbackAsync,
     VerifyClientCallbackSync,
-    WebSocketEventMap,
-    type WebSocketServer as Server
+    WebSocketEventMap
   };
+
+  /** An alias, so that declarations made from a program do not choose it. */
+  export type Server<
+    T extends typeof WebSocket = typeof WebSocket,
+    U extends typeof IncomingMessage = typeof IncomingMessage
+  > = SocketServer<T, U>;
 }
+
+type SocketServer<
+  T extends typeof WebSocket,
+  U extends typeof IncomingMessage
+> = Server<T, U>;
 
 // -- WebSocketServer ---------------------------------------------------------
 
-/** The arguments of the listeners of a `WebSocketServer`. */
+/** The arguments of the listeners of a `Server`. */
 interface ServerEvents<Socket, Request> {
   close: [];
   connection: [websocket: Socket, request: Request];
@@ -631,7 +629,7 @@ interface ServerEvents<Socket, Request> {
  * A WebSocket server. The type parameters are the class of its connections and
  * that of the requests, which the `WebSocket` and `server` options set.
  */
-export class WebSocketServer<
+export class Server<
   T extends typeof WebSocket = typeof WebSocket,
   U extends typeof IncomingMessage = typeof IncomingMessage
 > extends Emitter<ServerEvents<InstanceType<T>, InstanceType<U>>> {
@@ -643,8 +641,12 @@ export class WebSocketServer<
 
   /** The connections, unless `clientTracking` is off. */
   clients: Set<InstanceType<T>>;
-  /** The options with the defaults filled in. They can be changed. */
-  options: LiveServerOptions<U>;
+  /**
+   * The options with the defaults filled in. They can be changed. Their class
+   * must not tell servers apart: the class that `import` gives has fewer statics
+   * than the one that `require()` gives.
+   */
+  options: ServerOptions<any, U>;
   /** Left to the program: ws itself neither sets it nor reads it. */
   path: string;
 
@@ -670,6 +672,13 @@ export class WebSocketServer<
    */
   shouldHandle(request: InstanceType<U>): Promise<boolean> | boolean;
 }
+
+/** The name that the class has at run time. */
+export const WebSocketServer: typeof Server;
+export interface WebSocketServer<
+  T extends typeof WebSocket = typeof WebSocket,
+  U extends typeof IncomingMessage = typeof IncomingMessage
+> extends Server<T, U> {}
 
 // -- Streams -----------------------------------------------------------------
 

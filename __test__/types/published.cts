@@ -41,7 +41,7 @@ export function options(
   client[1] = client[0];
   deflate[0] = deflate[1];
   deflate[1] = deflate[0];
-  server[0] = server[1];
+  server[1] = server[0];
 }
 
 export function events(

@@ -141,7 +141,7 @@ export function sending(ws: WebSocket, any: any): void {
   ws.send('text', { compress: false, fin: false }, (error?: Error) => {
     if (error) throw error;
   });
-  const options: WebSocket.SendOptions = { binary: true, fin: true };
+  const options = { binary: true, fin: true };
   ws.send('text', options);
 
   ws.ping();

@@ -745,7 +745,7 @@ scenarios.push(
   {
     title: 'a client over TLS',
     async run(WebSocket, log, t) {
-      const folder = path.join(__dirname, '..', 'fixtures');
+      const folder = path.join(__dirname, '..', '..', 'fixtures');
       const server = https.createServer({
         key: fs.readFileSync(path.join(folder, 'key.pem')),
         cert: fs.readFileSync(path.join(folder, 'certificate.pem'))

@@ -303,7 +303,6 @@ module.exports = [
         ['port undefined', { port: undefined }],
         ['noServer false', { noServer: false }],
         ['bad port', { port: 65536 }],
-        ['text port', { port: 'x' }],
         ['negative port', { port: -1 }]
       ]) {
         t.attempt(log, label, () => {

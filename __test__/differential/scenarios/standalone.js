@@ -351,7 +351,7 @@ scenarios.push(
         })
       );
       const noise = createHash('sha512').update('x').digest();
-      const data = Buffer.concat(Array(400).fill(noise));
+      const data = Buffer.concat(Array(4000).fill(noise));
       const compressed = zlib
         .deflateRawSync(data, {
           level: 0,
