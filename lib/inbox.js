@@ -11,16 +11,20 @@ const READ = 0;
 const TEXT = 1;
 const BINARY = 2;
 const FRAGMENTS = 3;
-const PING = 4;
-const PONG = 5;
-const CLOSE = 6;
-const ERROR = 7;
-const END = 8;
-const FAILED = 9;
-const WRITABLE = 10;
+const COMPRESSED_FRAME = 4;
+const PING = 5;
+const PONG = 6;
+const CLOSE = 7;
+const ERROR = 8;
+const WHO_INFLATES = 9;
+const END = 10;
+const FAILED = 11;
+const WRITABLE = 12;
 
 const COMPRESSED = 1;
 const OWNED = 2;
+const FIN = 4;
+const IS_BINARY = 8;
 const RANGE_ERROR = 1 << 16;
 
 /** Words in a row; the first row of the memory is a header. */
@@ -104,7 +108,7 @@ class Inbox {
     const offset = this.rows[i + 2];
     const kind = this.rows[i + 1];
 
-    if ((kind & 0xff) <= FRAGMENTS && (kind >>> 8) & OWNED) {
+    if ((kind & 0xff) <= COMPRESSED_FRAME && (kind >>> 8) & OWNED) {
       return this.owned[offset];
     }
 
@@ -116,10 +120,13 @@ module.exports = {
   BINARY,
   CLOSE,
   COMPRESSED,
+  COMPRESSED_FRAME,
   END,
   ERROR,
   FAILED,
+  FIN,
   FRAGMENTS,
+  IS_BINARY,
   Inbox,
   PING,
   PONG,
@@ -127,5 +134,6 @@ module.exports = {
   READ,
   ROW,
   TEXT,
+  WHO_INFLATES,
   WRITABLE
 };

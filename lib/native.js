@@ -95,6 +95,11 @@ class NativeConnection {
     this.restCallback = null;
 
     //
+    // The errno of a failed write that is not reported yet.
+    //
+    this.failure = 0;
+
+    //
     // The asynchronous context of the events. That of a client is the one in
     // which it was created, as for the handle of a socket that it opens. That
     // of a server's connection is empty, and made at the first event.
@@ -168,18 +173,22 @@ class NativeConnection {
    * Puts what the kernel did not take of a frame into the socket's queue.
    *
    * @param {Buffer} bytes The rest of the frame
+   * @param {Boolean} isPair Whether the sender would have written it in two
+   *     pieces, corked
    * @param {Object} [ticket] The callback of the frame
    * @public
    */
-  writeRest(bytes, ticket) {
-    if (ticket === null) {
-      this.socket.write(bytes);
-    } else {
-      const { cb } = ticket;
+  writeRest(bytes, isPair, ticket) {
+    let cb;
 
+    if (ticket !== null) {
+      cb = ticket.cb;
       ticket.cb = null;
-      this.socket.write(bytes, cb);
     }
+
+    if (isPair) this.socket.cork();
+    this.socket.write(bytes, cb);
+    if (isPair) this.socket.uncork();
   }
 
   /**
@@ -191,6 +200,14 @@ class NativeConnection {
    */
   write(list, cb) {
     outbox.flush();
+
+    if (this.failure !== 0) {
+      const err = errnoException(this.failure, 'write');
+
+      this.failure = 0;
+      cb(err);
+      return;
+    }
 
     for (let i = 0; i < list.length; i++) this.bytesWritten += list[i].length;
 
@@ -276,6 +293,17 @@ class NativeConnection {
   }
 
   /**
+   * Answers the decoder's question who decompresses.
+   *
+   * @param {Boolean} here Whether the decoder does
+   * @return {Buffer} Data that was received and waited for the answer
+   * @public
+   */
+  decideInflating(here) {
+    return engine.decideInflating(this.id, here);
+  }
+
+  /**
    * Takes a payload that has memory of its own.
    *
    * @param {Number} index Its index
@@ -320,7 +348,7 @@ class NativeConnection {
     if (this.receiver.isDecoding) {
       this.receiver._decoder = engine.spill(this.id);
     } else {
-      engine.release(this.id);
+      this.receiver._decoder = engine.release(this.id);
     }
   }
 

@@ -51,6 +51,7 @@ class Outbox {
     this._rows = new Uint32Array(MAX_ROWS * ROW);
     this._connections = new Array(MAX_ROWS).fill(null);
     this._tickets = new Array(MAX_ROWS).fill(null);
+    this._isPair = new Uint8Array(MAX_ROWS);
     this._slab = EMPTY_BUFFER;
     this._used = 0;
     this._count = 0;
@@ -114,6 +115,7 @@ class Outbox {
           firstByte,
           this._textOffset,
           this._textLength,
+          this._textLength !== 0,
           cb
         );
         return true;
@@ -131,7 +133,7 @@ class Outbox {
         this._textLength = length;
       }
 
-      this._add(connection, firstByte, offset, length, mask, cb);
+      this._add(connection, firstByte, offset, length, mask, length !== 0, cb);
       return true;
     }
 
@@ -150,7 +152,15 @@ class Outbox {
     const offset = this._used + headerLength(length) + (mask ? 4 : 0);
 
     this._slab.set(data, offset);
-    this._add(connection, firstByte, offset, length, mask, cb);
+    this._add(
+      connection,
+      firstByte,
+      offset,
+      length,
+      mask,
+      !mask && length !== 0,
+      cb
+    );
     return true;
   }
 
@@ -170,10 +180,10 @@ class Outbox {
 
     const sent = this._engine.sendFrame(connection.id, firstByte, data);
 
-    //
-    // The socket meets the error, if it is one, and reports it.
-    //
-    if (sent <= 0) return false;
+    if (sent <= 0) {
+      connection.failure = -sent;
+      return false;
+    }
 
     const size = headerLength(data.length);
 
@@ -236,7 +246,7 @@ class Outbox {
     }
 
     this._used = offset;
-    this._push(connection, RAW, start, offset - start, cb);
+    this._push(connection, RAW, start, offset - start, list.length === 2, cb);
     return true;
   }
 
@@ -264,9 +274,11 @@ class Outbox {
 
       if (unsent !== 0 && rows[row + 3] !== 0) {
         if (rest === null) rest = [];
+        if (rows[row] !== 0) this._connections[i].failure = rows[row];
         rest.push([
           this._connections[i],
           this._slab.subarray(rows[row + 2], rows[row + 2] + rows[row + 3]),
+          this._isPair[i] !== 0,
           this._tickets[i]
         ]);
       }
@@ -286,8 +298,8 @@ class Outbox {
     this._slab = EMPTY_BUFFER;
     this._used = 0;
 
-    for (const [connection, bytes, ticket] of rest) {
-      connection.writeRest(bytes, ticket);
+    for (const [connection, bytes, isPair, ticket] of rest) {
+      connection.writeRest(bytes, isPair, ticket);
     }
   }
 
@@ -315,10 +327,11 @@ class Outbox {
    * @param {Number} offset Where the payload begins
    * @param {Number} length Its length in bytes
    * @param {Boolean} mask Whether to mask it
+   * @param {Boolean} isPair Whether it would be written in two pieces
    * @param {Function} [cb] Callback
    * @private
    */
-  _add(connection, firstByte, offset, length, mask, cb) {
+  _add(connection, firstByte, offset, length, mask, isPair, cb) {
     let flags = firstByte;
 
     if (mask) {
@@ -341,7 +354,7 @@ class Outbox {
     }
 
     this._used = offset + length;
-    this._push(connection, flags, offset, length, cb);
+    this._push(connection, flags, offset, length, isPair, cb);
   }
 
   /**
@@ -351,10 +364,11 @@ class Outbox {
    * @param {Number} flags The flags, with the first byte of the frame
    * @param {Number} offset Where the bytes begin
    * @param {Number} length Their length
+   * @param {Boolean} isPair Whether they would be written in two pieces
    * @param {Function} [cb] Callback
    * @private
    */
-  _push(connection, flags, offset, length, cb) {
+  _push(connection, flags, offset, length, isPair, cb) {
     const index = this._count++;
     const row = index * ROW;
 
@@ -363,6 +377,7 @@ class Outbox {
     this._rows[row + 2] = offset;
     this._rows[row + 3] = length;
     this._connections[index] = connection;
+    this._isPair[index] = isPair ? 1 : 0;
 
     if (typeof cb === 'function') {
       const ticket = { outbox: this, cb };

@@ -6,20 +6,28 @@ const { Writable } = require('stream');
 const PerMessageDeflate = require('./permessage-deflate');
 const binding = require('./binding');
 const { BINARY_TYPES, kStatusCode, kWebSocket } = require('./constants');
-const { toArrayBuffer } = require('./buffer-util');
+const { concat, toArrayBuffer } = require('./buffer-util');
+const { isValidUTF8 } = require('./validation');
 const {
   BINARY,
   CLOSE,
   COMPRESSED,
+  COMPRESSED_FRAME,
   ERROR,
+  FIN,
   FRAGMENTS,
+  IS_BINARY,
   Inbox,
   PING,
   PONG,
   RANGE_ERROR,
   ROW,
-  TEXT
+  TEXT,
+  WHO_INFLATES
 } = require('./inbox');
+
+/** The decoder stands in for these, and for no others. */
+const { decompress, _decompress } = PerMessageDeflate.prototype;
 
 //
 // The flags of `src/binding/decoder.rs`.
@@ -110,6 +118,11 @@ class Receiver extends Writable {
     this._heldFrom = 0;
     this._callback = null;
     this._inflatingTurns = INFLATING_TURNS;
+
+    //
+    // What the extension has made of the frames of a message, if it is asked.
+    //
+    this._inflated = null;
   }
 
   /**
@@ -183,6 +196,11 @@ class Receiver extends Writable {
   receive(batch, i, end) {
     let fragments = null;
 
+    //
+    // If it was the extension that failed, the decoder does not know.
+    //
+    if (this.errored) return;
+
     for (; i < end; i += ROW) {
       const word = batch.rows[i + 1];
       const kind = word & 0xff;
@@ -194,13 +212,7 @@ class Receiver extends Writable {
         continue;
       }
 
-      if (
-        this._callback === null &&
-        kind !== ERROR &&
-        (kind === CLOSE ||
-          (this._allowSynchronousEvents &&
-            (kind > BINARY || (detail & COMPRESSED) === 0)))
-      ) {
+      if (this._callback === null && this._isDue(kind, detail)) {
         try {
           this._emit(kind, detail, data, fragments);
         } catch (err) {
@@ -228,6 +240,25 @@ class Receiver extends Writable {
   }
 
   /**
+   * Whether an event is to be emitted in the tick in which its turn comes.
+   *
+   * @param {Number} kind The kind of the row
+   * @param {Number} detail The detail of the row
+   * @return {Boolean} `true` if it is
+   * @private
+   */
+  _isDue(kind, detail) {
+    if (kind === CLOSE) return true;
+
+    return (
+      this._allowSynchronousEvents &&
+      (kind <= BINARY
+        ? (detail & COMPRESSED) === 0
+        : kind === PING || kind === PONG)
+    );
+  }
+
+  /**
    * Emits events until there are no more, or one must wait.
    *
    * @private
@@ -249,9 +280,12 @@ class Receiver extends Writable {
     } finally {
       //
       // A listener has thrown. That is an uncaught exception like any other,
-      // but what was received after that is not lost.
+      // but what was received after that is not lost. (If it was the extension
+      // that has thrown, it may still call back.)
       //
-      if (isThrown) setImmediate(() => this._run());
+      if (isThrown && this._state === GET_INFO && this._callback !== null) {
+        setImmediate(() => this._run());
+      }
     }
 
     const cb = this._callback;
@@ -268,35 +302,159 @@ class Receiver extends Writable {
    */
   _process() {
     const event = this._held[this._heldFrom];
-    const compressed =
-      event.kind <= BINARY && (event.detail & COMPRESSED) !== 0;
+    const { kind, detail, data } = event;
 
-    if (event.kind === ERROR) {
-      this._shift();
-      this._errored = true;
+    this._shift();
 
-      const cb = this._callback;
-
-      this._callback = null;
-      cb(this._createError(event.detail, event.data));
-      return false;
-    }
-
-    if (event.kind === CLOSE || (this._allowSynchronousEvents && !compressed)) {
-      this._shift();
-      this._emit(event.kind, event.detail, event.data, event.fragments);
+    if (this._isDue(kind, detail)) {
+      this._emit(kind, detail, data, event.fragments);
       return true;
     }
 
-    this._state = compressed ? INFLATING : DEFER_EVENT;
-    this._defer(event, compressed ? this._inflatingTurns : 1);
+    if (kind === WHO_INFLATES) {
+      this._decideInflating();
+      return true;
+    }
+
+    if (kind === COMPRESSED_FRAME) {
+      this._decompress(detail, data);
+    } else if (kind === ERROR) {
+      this._callback(this._readError(detail, data));
+    } else if (kind <= BINARY && (detail & COMPRESSED) !== 0) {
+      this._state = INFLATING;
+      this._defer(event, this._inflatingTurns);
+    } else {
+      this._state = DEFER_EVENT;
+      this._defer(event, 1);
+    }
+
     return false;
+  }
+
+  /**
+   * Tells the decoder whether it decompresses what is received, in place of the
+   * extension. It asks when the first compressed frame comes: a program may
+   * replace the extension or parts of it until then.
+   *
+   * @private
+   */
+  _decideInflating() {
+    const decoder = this._connection || this._decoder;
+    const rest = decoder.decideInflating(
+      isReplaceable(this._extensions[PerMessageDeflate.extensionName])
+    );
+    let offset = 0;
+
+    while (offset !== rest.length) {
+      offset = this._collect(decoder, rest, offset);
+    }
+  }
+
+  /**
+   * Has a frame of a compressed message decompressed by the extension.
+   *
+   * @param {Number} detail The detail of the row
+   * @param {Buffer} data The payload
+   * @private
+   */
+  _decompress(detail, data) {
+    const extension = this._extensions[PerMessageDeflate.extensionName];
+    const cb = this._callback;
+    let hasGoneOn = false;
+
+    this._state = INFLATING;
+
+    extension.decompress(data, (detail & FIN) !== 0, (err, part) => {
+      //
+      // From an error on the write stays pending, so that nothing is emitted.
+      //
+      if (err) {
+        cb(err);
+        return;
+      }
+
+      try {
+        err = this._addInflated(detail, part);
+        if (err !== null) cb(err);
+      } finally {
+        if (!this._errored && this._state !== DEFER_EVENT) {
+          hasGoneOn = true;
+          this._state = GET_INFO;
+          this._callback = cb;
+          this._run();
+        }
+      }
+    });
+
+    //
+    // With ws the write ends twice if the extension has called back at once, and
+    // the stream fails.
+    //
+    if (hasGoneOn && !this._errored) cb();
+  }
+
+  /**
+   * Takes what a frame of a compressed message has become. If that completes the
+   * message, it is emitted.
+   *
+   * @param {Number} detail The detail of the frame's row
+   * @param {Buffer} part The decompressed payload
+   * @return {(Error|null)} What is wrong with the message, if anything is
+   * @private
+   */
+  _addInflated(detail, part) {
+    const inflated = this._inflated || { list: [], length: 0 };
+
+    if (part.length) {
+      inflated.length += part.length;
+
+      if (inflated.length > this._maxPayload && this._maxPayload > 0) {
+        return this._createError(
+          RangeError,
+          'Max payload size exceeded',
+          'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH',
+          1009
+        );
+      }
+
+      inflated.list.push(part);
+    }
+
+    if ((detail & FIN) === 0) {
+      this._inflated = inflated;
+      return null;
+    }
+
+    this._inflated = null;
+
+    const fragments = inflated.list;
+    const data = concat(fragments, inflated.length);
+
+    if ((detail & IS_BINARY) === 0) {
+      if (!this._skipUTF8Validation && !isValidUTF8(data)) {
+        return this._createError(
+          Error,
+          'Invalid WebSocket frame: invalid UTF-8 sequence',
+          'WS_ERR_INVALID_UTF8',
+          1007
+        );
+      }
+
+      this._emit(TEXT, 0, data, fragments);
+    } else if (this._allowSynchronousEvents) {
+      this._emit(BINARY, 0, data, fragments);
+    } else {
+      this._state = DEFER_EVENT;
+      this._defer({ kind: BINARY, detail: 0, data, fragments }, 1);
+    }
+
+    return null;
   }
 
   /**
    * Emits an event in a later turn of the event loop, and goes on from there.
    *
-   * @param {Object} event The first of the waiting events
+   * @param {Object} event The event
    * @param {Number} turns How many turns to wait
    * @private
    */
@@ -308,7 +466,6 @@ class Receiver extends Writable {
       }
 
       this._inflatingTurns = 1;
-      this._shift();
 
       try {
         this._emit(event.kind, event.detail, event.data, event.fragments);
@@ -350,17 +507,31 @@ class Receiver extends Writable {
     }
 
     const decoder = this._connection || this._decoder;
+
+    this._offset = this._collect(decoder, chunk, this._offset);
+    return true;
+  }
+
+  /**
+   * Decodes a part of a chunk, as much as the inbox has room for. The events
+   * are to wait for their turn.
+   *
+   * @param {Object} decoder The decoder, or the connection that has it
+   * @param {Buffer} chunk The chunk
+   * @param {Number} offset Where to begin
+   * @return {Number} Where to go on
+   * @private
+   */
+  _collect(decoder, chunk, offset) {
     const { rows } = inbox;
 
     inbox.prepare();
 
     const end =
-      ROW +
-      decoder.feed(chunk, this._offset, rows, inbox.slab, inbox.used) * ROW;
+      ROW + decoder.feed(chunk, offset, rows, inbox.slab, inbox.used) * ROW;
     let fragments = null;
 
     inbox.commit(decoder);
-    this._offset = rows[2];
 
     for (let i = ROW; i < end; i += ROW) {
       const word = rows[i + 1];
@@ -376,7 +547,7 @@ class Receiver extends Writable {
     }
 
     inbox.release();
-    return true;
+    return rows[2];
   }
 
   /**
@@ -385,7 +556,8 @@ class Receiver extends Writable {
    * @param {Number} kind The kind of the row
    * @param {Number} detail The detail of the row
    * @param {Buffer} data The payload
-   * @param {Buffer} [fragments] The lengths of the fragments of a message
+   * @param {(Buffer|Buffer[])} [fragments] The fragments of a message, if there
+   *     are several: their lengths, or themselves
    * @private
    */
   _emit(kind, detail, data, fragments) {
@@ -413,8 +585,8 @@ class Receiver extends Writable {
    * Converts a binary message to the type that was asked for.
    *
    * @param {Buffer} data The message
-   * @param {Buffer} [fragments] The lengths of its fragments, if there are
-   *     several
+   * @param {(Buffer|Buffer[])} [fragments] Its fragments, if there are several:
+   *     their lengths, or themselves
    * @return {(Buffer|ArrayBuffer|Buffer[]|Blob)} The message
    * @private
    */
@@ -427,7 +599,7 @@ class Receiver extends Writable {
       case 'blob':
         return new Blob([data]);
       default:
-        return split(data, fragments);
+        return Array.isArray(fragments) ? fragments : split(data, fragments);
     }
   }
 
@@ -439,22 +611,56 @@ class Receiver extends Writable {
    * @return {(Error|RangeError)} The error
    * @private
    */
-  _createError(detail, text) {
+  _readError(detail, text) {
     const [code, message] = text.toString().split('\n');
-    const err =
-      (detail & RANGE_ERROR) === 0
-        ? new Error(message)
-        : new RangeError(message);
+    const ErrorCtor = (detail & RANGE_ERROR) === 0 ? Error : RangeError;
+
+    return this._createError(ErrorCtor, message, code, detail & 0xffff);
+  }
+
+  /**
+   * Builds the error that ends the work.
+   *
+   * @param {function(new:Error|RangeError)} ErrorCtor The error constructor
+   * @param {String} message The message
+   * @param {String} code The code
+   * @param {Number} statusCode The status code to close with
+   * @return {(Error|RangeError)} The error
+   * @private
+   */
+  _createError(ErrorCtor, message, code, statusCode) {
+    const err = new ErrorCtor(message);
+
+    this._errored = true;
 
     Error.captureStackTrace(err, this._createError);
     if (zlib.constants[code] !== undefined) err.errno = zlib.constants[code];
     err.code = code;
-    err[kStatusCode] = detail & 0xffff;
+    err[kStatusCode] = statusCode;
     return err;
   }
 }
 
 module.exports = Receiver;
+
+/**
+ * Whether the decoder can decompress in place of an extension without anyone
+ * seeing the difference.
+ *
+ * @param {Object} extension The extension
+ * @return {Boolean} `true` if it is what this package makes of it, has no
+ *     options for zlib, and has not begun to decompress
+ * @private
+ */
+function isReplaceable(extension) {
+  return (
+    extension instanceof PerMessageDeflate &&
+    extension.decompress === decompress &&
+    extension._decompress === _decompress &&
+    !extension._inflate &&
+    !extension._options.zlibInflateOptions
+  );
+}
 
 /**
  * Splits a message into its fragments.

@@ -4,9 +4,10 @@
 // `require()` gives, `wrapper.d.mts` exports the names that `import` gives.
 //
 // What the declarations published for ws have is kept: at least as wide for what
-// a program passes in, no wider for what it gets back, and each class assignable
-// to its namesake there and back. So whatever compiled with those compiles with
-// these. The comments say where that makes a type say less than is known.
+// a program passes in, no wider for what it gets back, and with instances that
+// are taken for instances of their namesakes. So what compiled with those
+// compiles with these. The comments say where that makes a type say less than is
+// known.
 
 import { EventEmitter } from 'events';
 import {
@@ -469,7 +470,8 @@ export class WebSocket extends Emitter<WebSocketEvents> {
 
   /**
    * Make one that is not connected, as a server does. Of the options those
-   * count that are not about the handshake; ws cannot do without.
+   * count that are not about the handshake. That they may be left out is true of
+   * the type only: there has to be an object.
    */
   constructor(address: null, protocols?: undefined, options?: ServerOptions);
   /** Connect to a `ws:`, `wss:`, `http:`, `https:` or `ws+unix:` URL. */
@@ -608,6 +610,7 @@ export namespace WebSocket {
   > = SocketServer<T, U>;
 }
 
+// Within the namespace `Server` is the alias.
 type SocketServer<
   T extends typeof WebSocket,
   U extends typeof IncomingMessage

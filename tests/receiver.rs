@@ -656,3 +656,136 @@ fn invalid_text_is_found_after_decompression() {
     let bytes = frame_with_rsv1(Opcode::Text, true, true, None, &data);
     assert_eq!(error(DEFLATE, &bytes), ProtocolError::InvalidUtf8);
 }
+
+/// What a receiver delivers to a sink that decompresses itself, or does not,
+/// and how often that was asked.
+fn asked(config: ReceiverConfig, inflates: bool, chunks: &[&[u8]]) -> (Vec<Seen>, usize) {
+    let mut receiver = Receiver::new(config).asking();
+    let mut sink = Recorder::default().inflating(inflates);
+
+    for chunk in chunks {
+        feed(&mut receiver, chunk, &mut sink);
+    }
+
+    (sink.events, sink.questions)
+}
+
+fn compressed(data: &[u8], fin: bool, binary: bool) -> Seen {
+    Seen::Compressed {
+        data: data.to_vec(),
+        fin,
+        binary,
+    }
+}
+
+#[test]
+fn compressed_frames_are_delivered_to_a_sink_that_decompresses() {
+    let key = Some([1, 2, 3, 4]);
+    let frames = [
+        frame_with_rsv1(Opcode::Text, true, true, key, b"one"),
+        frame(Opcode::Binary, true, key, b"plain"),
+        frame_with_rsv1(Opcode::Binary, false, true, key, b""),
+        frame(Opcode::Ping, true, key, b"ping"),
+        frame(Opcode::Continuation, false, key, b"two"),
+        frame(Opcode::Continuation, true, key, b"three"),
+        frame_with_rsv1(Opcode::Text, true, true, Some([0; 4]), b"four"),
+        frame(Opcode::Text, true, key, b"text"),
+    ];
+    let config = ReceiverConfig {
+        is_server: true,
+        ..DEFLATE
+    };
+    let expected = [
+        compressed(b"one", true, false),
+        Seen::message(b"plain", true),
+        compressed(b"", false, true),
+        Seen::Ping(b"ping".to_vec()),
+        compressed(b"two", false, true),
+        compressed(b"three", true, true),
+        compressed(b"four", true, false),
+        Seen::text("text"),
+    ];
+    let bytes = frames.concat();
+    let single: Vec<&[u8]> = bytes.chunks(1).collect();
+
+    for chunks in [&[&bytes[..]][..], &single] {
+        assert_eq!(asked(config, true, chunks), (expected.to_vec(), 1));
+    }
+}
+
+#[test]
+fn nobody_is_asked_before_something_compressed_comes() {
+    let plain = frame(Opcode::Text, true, None, b"plain");
+    let text = vec![Seen::text("plain")];
+    assert_eq!(asked(DEFLATE, true, &[&plain]), (text, 0));
+
+    // Without the extension it is an error.
+    let rsv1 = vec![Seen::Error(ProtocolError::UnexpectedRsv1)];
+    assert_eq!(asked(CLIENT, true, &[b"\xc1\x00"]), (rsv1, 0));
+}
+
+#[test]
+fn nothing_follows_the_question_before_the_answer() {
+    let mut receiver = Receiver::new(DEFLATE).asking();
+    let mut sink = Recorder::default();
+    receiver.decide_inflating(true);
+    assert_eq!(receiver.feed(b"\x89\x00\xc1", &mut sink), 2);
+    assert_eq!(sink.questions, 1);
+    assert_eq!(receiver.resume(b"\xc1\x00\x89\x00", &mut sink), 0);
+    receiver.decide_inflating(false);
+    assert_eq!(receiver.resume(b"\xc1\x00\x89\x00", &mut sink), 4);
+    let ping = || Seen::Ping(vec![]);
+    let expected = [ping(), compressed(b"", true, false), ping()];
+    assert_eq!((&sink.events[..], sink.questions), (&expected[..], 1));
+
+    // Only the question can be answered, and that once.
+    receiver.decide_inflating(true);
+    receiver.feed(b"\xc1\x00", &mut sink);
+    assert_eq!(sink.events[3], compressed(b"", true, false));
+}
+
+#[test]
+fn the_limits_hold_for_frames_that_are_not_decompressed() {
+    let long = ReceiverConfig {
+        max_payload: 4,
+        ..DEFLATE
+    };
+    let first = compressed(b"abc", false, true);
+    let too_long = Seen::Error(ProtocolError::UnsupportedMessageLength);
+    assert_eq!(
+        asked(long, true, &[b"\x42\x03abc\x80\x02de"]).0,
+        [first.clone(), too_long]
+    );
+
+    let many = ReceiverConfig {
+        max_fragments: 1,
+        ..DEFLATE
+    };
+    let too_many = Seen::Error(ProtocolError::TooManyFragments);
+    assert_eq!(
+        asked(many, true, &[b"\x42\x03abc\x80\x02de"]).0,
+        [first, too_many]
+    );
+
+    // They are for each message.
+    let twice = vec![compressed(b"abc", true, true); 2];
+    let config = ReceiverConfig {
+        max_fragments: 1,
+        ..long
+    };
+    assert_eq!(
+        asked(config, true, &[b"\xc2\x03abc\xc2\x03abc"]),
+        (twice, 1)
+    );
+}
+
+#[test]
+fn a_receiver_that_is_to_decompress_does_it_as_one_that_need_not_ask() {
+    let mut data = vec![];
+    Deflater::new(6, 15, false).compress("h\u{e9}llo".repeat(9).as_bytes(), true, &mut data);
+    let bytes = frame_with_rsv1(Opcode::Text, true, true, None, &data);
+    assert_eq!(
+        asked(DEFLATE, false, &[&bytes]),
+        (events(DEFLATE, &[&bytes]), 1)
+    );
+}

@@ -2,24 +2,63 @@
 
 mod support;
 
+use oxws::protocol::deflate::Inflater;
 use oxws::protocol::receiver::{Receiver, ReceiverConfig};
 use support::stream::{corrupted, valid, Stream};
 use support::{deliver, feed, Recorder, Rng, Seen};
 
-fn whole(config: ReceiverConfig, bytes: &[u8]) -> Vec<Seen> {
-    let mut receiver = Receiver::new(config);
-    let mut sink = Recorder::default();
-    assert_eq!(receiver.feed(bytes, &mut sink), bytes.len());
+fn whole(stream: &Stream) -> Vec<Seen> {
+    let mut receiver = Receiver::new(stream.config).asking();
+    let mut sink = Recorder::default().inflating(stream.inflates);
+    feed(&mut receiver, &stream.bytes, &mut sink);
+    assert!(sink.questions <= 1);
     sink.events
+}
+
+/// The events with the compressed frames decompressed and joined.
+fn inflated(config: ReceiverConfig, events: Vec<Seen>) -> Vec<Seen> {
+    let Some(config) = config.inflate else {
+        return events;
+    };
+    let mut inflater = Inflater::new(config.window_bits, config.no_context_takeover);
+    let (mut message, mut lengths) = (vec![], vec![]);
+    let mut result = vec![];
+
+    for event in events {
+        let Seen::Compressed { data, fin, binary } = event else {
+            result.push(event);
+            continue;
+        };
+        let start = message.len();
+        let single = fin && lengths.is_empty();
+        inflater
+            .decompress(&data, fin, 0, &mut message)
+            .expect("valid data");
+        lengths.push((message.len() - start) as u32);
+
+        if fin {
+            let mut fragments = std::mem::take(&mut lengths);
+            fragments.retain(|len| *len > 0 && !single);
+            result.push(Seen::Message {
+                data: std::mem::take(&mut message),
+                binary,
+                compressed: true,
+                fragments,
+            });
+        }
+    }
+
+    result
 }
 
 /// Feeds a stream in pieces of the lengths that `next` gives.
 fn in_pieces(
     stream: &Stream,
-    mut sink: Recorder,
+    sink: Recorder,
     mut next: impl FnMut() -> usize,
 ) -> (Vec<Seen>, bool) {
-    let mut receiver = Receiver::new(stream.config);
+    let mut receiver = Receiver::new(stream.config).asking();
+    let mut sink = sink.inflating(stream.inflates);
     let mut rest = &stream.bytes[..];
 
     let mut in_place = false;
@@ -71,11 +110,20 @@ fn check(stream: &Stream, expected: &[Seen], seed: u64) {
 
 #[test]
 fn a_valid_stream_means_the_same_however_it_is_cut() {
+    let mut left = 0;
+
     for seed in 1..300 {
         let stream = valid(seed);
-        assert_eq!(whole(stream.config, &stream.bytes), stream.events, "{seed}");
-        check(&stream, &stream.events, seed);
+        let seen = whole(&stream);
+        check(&stream, &seen, seed);
+        left += seen
+            .iter()
+            .filter(|seen| matches!(seen, Seen::Compressed { .. }))
+            .count();
+        assert_eq!(inflated(stream.config, seen), stream.events, "{seed}");
     }
+
+    assert!(left > 100, "only {left} frames left compressed");
 }
 
 #[test]
@@ -84,7 +132,7 @@ fn a_corrupted_stream_means_the_same_however_it_is_cut() {
 
     for seed in 1..800 {
         let stream = corrupted(seed);
-        let expected = whole(stream.config, &stream.bytes);
+        let expected = whole(&stream);
         let at = expected
             .iter()
             .position(|seen| matches!(seen, Seen::Close(..) | Seen::Error(_)));
@@ -111,18 +159,20 @@ fn every_single_cut_of_short_streams() {
             continue;
         }
 
-        let expected = whole(stream.config, &stream.bytes);
+        let expected = whole(&stream);
         checked += 1;
 
         for cut in 0..=stream.bytes.len() {
-            let mut receiver = Receiver::new(stream.config);
-            let mut sink = Recorder::default();
+            let mut receiver = Receiver::new(stream.config).asking();
+            let mut sink = Recorder::default().inflating(stream.inflates);
             feed(&mut receiver, &stream.bytes[..cut], &mut sink);
             feed(&mut receiver, &stream.bytes[cut..], &mut sink);
             assert_eq!(sink.events, expected, "seed {seed}, cut {cut}");
 
-            let mut receiver = Receiver::new(stream.config);
-            let mut sink = Recorder::new(0, Some(0)).with_memory(0);
+            let mut receiver = Receiver::new(stream.config).asking();
+            let mut sink = Recorder::new(0, Some(0))
+                .with_memory(0)
+                .inflating(stream.inflates);
             deliver(&mut receiver, &stream.bytes[..cut], &mut sink);
             deliver(&mut receiver, &stream.bytes[cut..], &mut sink);
             assert_eq!(sink.events, expected, "seed {seed}, cut {cut}, in place");

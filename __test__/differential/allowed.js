@@ -28,12 +28,18 @@ const ALLOWED = [
     kind: 'Receiver.prototype',
     reason: 'how chunks and decoded events are taken in and emitted',
     keys: [
+      '_addInflated',
+      '_collect',
       '_convert',
       '_createError',
+      '_decideInflating',
       '_decode',
+      '_decompress',
       '_defer',
       '_emit',
+      '_isDue',
       '_process',
+      '_readError',
       '_run',
       '_shift',
       'decoderOptions',
@@ -76,6 +82,7 @@ const ALLOWED = [
       '_decoder',
       '_held',
       '_heldFrom',
+      '_inflated',
       '_inflatingTurns',
       '_offset'
     ]

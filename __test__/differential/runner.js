@@ -3,6 +3,13 @@
 //
 // Usage: node runner.js <package> <scenario file> [<number to skip>]
 //
+// A scenario is an object with a title and an asynchronous function
+// `run(WebSocket, log, t)`: the class of the package under test, the function
+// that writes to the main channel of the log, and the toolbox. What is opened
+// through the toolbox is closed when the function is done. Scenarios wait for
+// events and not for time, and write down nothing that may differ between two
+// runs with ws itself.
+//
 // Runs the scenarios of one file against one package and writes one line of
 // JSON per step to the standard output: a number when the scenario with that
 // index starts, its log when it is over. The process that compares the logs

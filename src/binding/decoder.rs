@@ -61,6 +61,10 @@ impl Decoder {
             resumed: false,
         }
     }
+
+    pub(super) fn is_asking(&self) -> bool {
+        self.receiver.is_asking()
+    }
 }
 
 #[napi]
@@ -70,13 +74,26 @@ impl Decoder {
     #[napi(constructor)]
     pub fn new(flags: u32, max_payload: u32, max_fragments: u32, max_buffered_chunks: u32) -> Self {
         let config = config(flags, max_payload, max_fragments, max_buffered_chunks);
-        Self::go_on(Receiver::new(config), Vec::new())
+        Self::go_on(Receiver::new(config).asking(), Vec::new())
     }
 
     /// What was received before this was made, and not decoded.
     #[napi]
     pub fn take_rest<'env>(&mut self, env: &'env Env) -> Result<BufferSlice<'env>> {
         BufferSlice::copy_from(env, std::mem::take(&mut self.rest))
+    }
+
+    /// Answers the decoder's question: whether it is the one that
+    /// decompresses. Returns what was received before this was made and waited
+    /// for the answer, to be fed.
+    #[napi]
+    pub fn decide_inflating<'env>(
+        &mut self,
+        env: &'env Env,
+        here: bool,
+    ) -> Result<BufferSlice<'env>> {
+        self.receiver.decide_inflating(here);
+        self.take_rest(env)
     }
 
     /// Decodes `chunk` from `start` on: rows go to `rows` after a header of

@@ -89,13 +89,14 @@ impl Engine {
             return -1;
         };
         let config = config(flags, max_payload, max_fragments, max_buffered_chunks);
-        home.adopt(socket, Receiver::new(config)).into()
+        home.adopt(socket, Receiver::new(config).asking()).into()
     }
 
-    /// Lets a connection go.
+    /// Lets a connection go. Gives its decoder if that waits for an answer, to
+    /// go on with what was received.
     #[napi]
-    pub fn release(&self, id: u32) {
-        self.nest.home.borrow_mut().release(id);
+    pub fn release(&self, id: u32) -> Option<Decoder> {
+        self.spill(id).filter(Decoder::is_asking)
     }
 
     /// Lets a connection go, and gives its decoder, with its state and what was
@@ -172,6 +173,20 @@ impl Engine {
         let used = inbox.used() as u32;
         *header = [count, used, start + consumed as u32, owned.len() as u32];
         count
+    }
+
+    /// Answers the question of a connection's decoder: whether it is the one
+    /// that decompresses. Returns the bytes that waited for the answer, for
+    /// [`Engine::feed`].
+    #[napi]
+    pub fn decide_inflating<'env>(
+        &self,
+        env: &'env Env,
+        id: u32,
+        here: bool,
+    ) -> Result<BufferSlice<'env>> {
+        let rest = self.nest.home.borrow_mut().decide_inflating(id, here);
+        BufferSlice::copy_from(env, rest)
     }
 
     /// The payload of a row with the "owned" detail, of the last turn or feed.

@@ -4,8 +4,9 @@
 //! A row is `[connection, first byte of the frame | flags, offset, length]`;
 //! payloads lie in a slab, each with room for its frame header before it.
 //! Header and mask are written in place, neighbouring frames of a connection
-//! go out in one system call. On return a row is `[connection, bytes sent,
-//! offset, length]` of what the kernel did not take: the caller keeps it.
+//! go out in one system call. On return a row is `[errno, bytes sent, offset,
+//! length]`: of what the kernel did not take, which the caller keeps, and why if
+//! it was an error (on the first row that met it).
 
 use std::io::IoSlice;
 
@@ -115,25 +116,26 @@ fn send(home: &mut Home, rows: &mut [u32], group: &[u32], slab: &[u8]) -> u32 {
         .iter()
         .map(|&(start, end)| IoSlice::new(&slab[start..end]))
         .collect();
-    // An error is met again, and reported, when the rest is written.
-    let mut sent = home.write(connection, &slices).unwrap_or(0) as u32;
+    let (mut sent, errno) = match home.write(connection, &slices) {
+        Ok(sent) => (sent as u32, 0),
+        Err(error) => (0, error.raw_os_error().unwrap_or(libc::EIO).unsigned_abs()),
+    };
     let mut unsent = 0;
     for &row in group {
         let row = &mut rows[row as usize * ROW..][..ROW];
         let taken = sent.min(row[3]);
         sent -= taken;
-        row[1] = taken;
-        row[2] += taken;
-        row[3] -= taken;
+        row.copy_from_slice(&[0, taken, row[2] + taken, row[3] - taken]);
         unsent += u32::from(row[3] > 0);
     }
+    rows[first as usize * ROW] = errno;
     unsent
 }
 
 /// Notes that a part was not sent, behind one that is blocked.
 fn skip(rows: &mut [u32], part: &[u32]) -> u32 {
     for &row in part {
-        rows[row as usize * ROW + 1] = 0;
+        rows[row as usize * ROW..][..2].copy_from_slice(&[0, 0]);
     }
     part.len() as u32
 }

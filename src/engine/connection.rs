@@ -69,6 +69,14 @@ impl Connection {
         consumed
     }
 
+    /// Answers the decoder's question who decompresses; see
+    /// [`Receiver::decide_inflating`]. Returns the received bytes that had to
+    /// wait for that, for [`Self::feed`].
+    pub fn decide_inflating(&mut self, here: bool) -> Vec<u8> {
+        self.receiver.decide_inflating(here);
+        std::mem::take(&mut self.backlog)
+    }
+
     /// The decoder, with its state, and received bytes not yet decoded.
     pub fn into_parts(self) -> (Receiver, Vec<u8>) {
         (self.receiver, self.backlog)

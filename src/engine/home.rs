@@ -137,6 +137,14 @@ impl Home {
         }
     }
 
+    /// Says who decompresses for `id`; see [`Connection::decide_inflating`].
+    pub fn decide_inflating(&mut self, id: u32, here: bool) -> Vec<u8> {
+        match self.resident(id) {
+            Some(resident) => resident.connection.decide_inflating(here),
+            None => Vec::new(),
+        }
+    }
+
     /// Hands bytes of `id` to the kernel; see [`Connection::write`].
     ///
     /// # Errors

@@ -39,28 +39,38 @@ pub enum RowKind {
     /// The lengths of the fragments of the message in the next row, as 32-bit
     /// words in native byte order; detail: [`OWNED`].
     Fragments = 3,
+    /// A frame of a compressed message, to be decompressed by the reader;
+    /// detail: [`FIN`], [`BINARY`], [`OWNED`].
+    CompressedFrame = 4,
     /// A ping frame.
-    Ping = 4,
+    Ping = 5,
     /// A pong frame.
-    Pong = 5,
+    Pong = 6,
     /// A close frame; detail: the status code.
-    Close = 6,
+    Close = 7,
     /// The peer broke the protocol; detail: the status code to close with, and
     /// [`RANGE_ERROR`]. The payload is the error's code, a line feed, and its
     /// message.
-    Error = 7,
+    Error = 8,
+    /// The reader has to say whether it decompresses, or the decoder does;
+    /// the decoder waits for that.
+    WhoInflates = 9,
     /// The peer has ended its side of the stream.
-    End = 8,
+    End = 10,
     /// Reading failed; `length` is the errno.
-    Failed = 9,
+    Failed = 11,
     /// The kernel takes bytes again.
-    Writable = 10,
+    Writable = 12,
 }
 
 /// Detail bit of a message that arrived compressed.
 pub const COMPRESSED: u32 = 1;
 /// Detail bit: `offset` is an index into the owned payloads, not the slab.
 pub const OWNED: u32 = 2;
+/// Detail bit of a compressed frame that ends its message.
+pub const FIN: u32 = 4;
+/// Detail bit of a compressed frame of a binary message.
+pub const BINARY: u32 = 8;
 /// Detail bit of an error that is a `RangeError` in JavaScript.
 pub const RANGE_ERROR: u32 = 1 << 16;
 
@@ -240,6 +250,15 @@ impl Sink for Inbox<'_> {
                     payload => self.payload(kind, detail, payload),
                 }
             }
+            Event::Compressed {
+                payload,
+                fin,
+                binary,
+            } => {
+                let detail = if fin { FIN } else { 0 } | if binary { BINARY } else { 0 };
+                self.payload(RowKind::CompressedFrame, detail, payload);
+            }
+            Event::WhoInflates => self.row(RowKind::WhoInflates, 0, 0, 0),
             Event::Ping(payload) => self.payload(RowKind::Ping, 0, payload),
             Event::Pong(payload) => self.payload(RowKind::Pong, 0, payload),
             Event::Close { code, reason } => self.payload(RowKind::Close, code.into(), reason),
@@ -283,6 +302,27 @@ mod tests {
         let message = [3, RowKind::Binary as u32 | detail, 0, SMALL as u32 + 1];
         assert_eq!(rows[8..12], message);
         assert_eq!(&slab[10..12], b"hi");
+        assert_eq!(owned.len(), 1);
+    }
+
+    #[test]
+    fn compressed_frames_say_where_they_are_and_of_what() {
+        let (mut rows, mut slab, mut owned) = ([0; 64], [0; 8192], Vec::new());
+        let mut inbox = Inbox::new(&mut rows, &mut slab, 0, &mut owned);
+        inbox.event(Event::WhoInflates);
+        for (len, fin, binary) in [(3, false, true), (SMALL + 1, true, false)] {
+            inbox.event(Event::Compressed {
+                payload: Payload::Owned(vec![1; len]),
+                fin,
+                binary,
+            });
+        }
+        assert_eq!(inbox.len(), 3);
+        assert_eq!(rows[..4], [0, RowKind::WhoInflates as u32, 0, 0]);
+        let kind = RowKind::CompressedFrame as u32;
+        assert_eq!(rows[4..8], [0, kind | BINARY << 8, 0, 3]);
+        let last = [0, kind | (FIN | OWNED) << 8, 0, SMALL as u32 + 1];
+        assert_eq!(rows[8..12], last);
         assert_eq!(owned.len(), 1);
     }
 

@@ -79,6 +79,21 @@ pub enum Event<'a> {
         /// otherwise empty.
         fragments: &'a [u32],
     },
+    /// A frame of a compressed message, of a receiver that was told not to
+    /// decompress. That, the rest of the limit and the check of text are left
+    /// to whoever takes this.
+    Compressed {
+        /// Its payload, unmasked.
+        payload: Payload,
+        /// Whether it ends the message.
+        fin: bool,
+        /// Whether the message is binary data; otherwise text.
+        binary: bool,
+    },
+    /// The first compressed frame is next, and the receiver was told to
+    /// [ask](super::receiver::Receiver::asking) who decompresses. Nothing
+    /// follows before the answer.
+    WhoInflates,
     /// A ping.
     Ping(Payload),
     /// A pong.

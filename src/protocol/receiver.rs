@@ -11,7 +11,7 @@ use super::close::{is_valid_close_code, NO_STATUS};
 use super::deflate::Inflater;
 use super::error::ProtocolError;
 use super::event::{store, store_vec};
-use super::frame::{Opcode, LENGTH_16, LENGTH_64, MAX_CONTROL_PAYLOAD};
+use super::frame::{Opcode, LENGTH_16, LENGTH_64, MAX_CONTROL_PAYLOAD, RSV1};
 use super::header::{length_64, Rules, Start};
 use super::mask::{append_masked, copy_masked};
 use super::message::{grow, Assembly, Whole};
@@ -36,6 +36,19 @@ enum Stage {
     Payload,
     /// A close frame or an error has come: the rest is ignored.
     Finished,
+}
+
+/// Who decompresses messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inflating {
+    /// The receiver.
+    Here,
+    /// Whoever takes the events.
+    Elsewhere,
+    /// The latter is to say it.
+    Undecided,
+    /// The latter has been asked, and has not answered.
+    Asked,
 }
 
 /// The frame that is being read.
@@ -95,6 +108,7 @@ pub struct Receiver {
     frames: u32,
     total_payload_length: u64,
     message: Assembly,
+    inflating: Inflating,
     /// Made for the first compressed message.
     inflater: Option<Box<Inflater>>,
 }
@@ -123,12 +137,36 @@ impl Receiver {
             frames: 0,
             total_payload_length: 0,
             message: Assembly::default(),
+            inflating: Inflating::Here,
             inflater: None,
         }
     }
 
+    /// The same receiver, which asks who decompresses when there is something
+    /// to decompress ([`Event::WhoInflates`]): as late as that can be changed
+    /// without anyone missing the window so far.
+    pub fn asking(mut self) -> Self {
+        if self.config.inflate.is_some() {
+            self.inflating = Inflating::Undecided;
+        }
+        self
+    }
+
+    /// The answer: whether messages are to be decompressed here. Otherwise
+    /// their frames are delivered as they are.
+    pub fn decide_inflating(&mut self, here: bool) {
+        if self.is_asking() {
+            self.inflating = if here {
+                Inflating::Here
+            } else {
+                Inflating::Elsewhere
+            };
+        }
+    }
+
     /// Decodes a chunk and returns how much of it was consumed: all, unless the
-    /// sink is full before an event. [`resume`](Self::resume) takes the rest.
+    /// sink is full before an event or is asked something. Then
+    /// [`resume`](Self::resume) takes the rest.
     pub fn feed<S: Sink>(&mut self, chunk: &[u8], sink: &mut S) -> usize {
         self.chunk_pending = true;
         self.run(chunk, sink)
@@ -165,6 +203,11 @@ impl Receiver {
         }
     }
 
+    /// Whether it waits for the answer who decompresses.
+    pub fn is_asking(&self) -> bool {
+        self.inflating == Inflating::Asked
+    }
+
     /// The lengths, as announced, of the payloads of the current message's
     /// frames so far.
     pub fn total_payload_length(&self) -> u64 {
@@ -180,8 +223,8 @@ impl Receiver {
         let mut at = 0;
 
         while self.stage != Stage::Finished {
-            // Asked once per frame at most: only an event can fill the sink.
-            if sink.is_full() && !self.absorbs(chunk.len() - at) {
+            // Looked at once per frame at most: only an event changes these.
+            if self.is_asking() || sink.is_full() && !self.absorbs(chunk.len() - at) {
                 return at;
             }
 
@@ -236,6 +279,11 @@ impl Receiver {
     ) -> Result<bool, ProtocolError> {
         loop {
             match self.stage {
+                Stage::Start if self.must_ask(&chunk[*at..]) => {
+                    self.inflating = Inflating::Asked;
+                    sink.event(Event::WhoInflates);
+                    return Ok(true);
+                }
                 Stage::Start => match self.take(chunk, at) {
                     Some(bytes) => self.start(bytes)?,
                     None => return Ok(false),
@@ -259,6 +307,16 @@ impl Receiver {
                 Stage::Finished => return Ok(true),
             }
         }
+    }
+
+    /// Whether a compressed frame begins with `rest` and it is to be asked who
+    /// decompresses. That is done before anything of the frame is taken, so
+    /// there always is a rest to resume with.
+    #[inline]
+    fn must_ask(&self, rest: &[u8]) -> bool {
+        self.inflating == Inflating::Undecided
+            && self.held_len == 0
+            && rest.first().is_some_and(|byte| byte & RSV1 != 0)
     }
 
     /// Takes the next `N` bytes, or holds what there is of them.
@@ -471,8 +529,8 @@ impl Receiver {
         Ok(())
     }
 
-    /// A piece of a compressed data frame's payload. It is decompressed when
-    /// the frame is complete.
+    /// A piece of a compressed data frame's payload. It is decompressed, or
+    /// delivered for that, when the frame is complete.
     fn compressed<S: Sink>(
         &mut self,
         piece: &[u8],
@@ -482,10 +540,24 @@ impl Receiver {
         let Some(partial) = self.gather(piece, complete) else {
             return Ok(());
         };
-        let data = partial.as_deref().unwrap_or(piece);
 
         self.count_frame()?;
 
+        if self.inflating == Inflating::Elsewhere {
+            let payload = match partial {
+                Some(data) => store_vec(data, sink),
+                None => store(piece, sink),
+            };
+            sink.event(Event::Compressed {
+                payload,
+                fin: self.frame.fin,
+                binary: self.opcode() == Opcode::Binary,
+            });
+            self.end_of_part();
+            return Ok(());
+        }
+
+        let data = partial.as_deref().unwrap_or(piece);
         let Some(config) = self.config.inflate else {
             return Err(ProtocolError::UnexpectedRsv1);
         };
@@ -543,22 +615,19 @@ impl Receiver {
             self.message.end_fragment();
         }
 
+        let text = self.checks_text();
+        self.end_of_part();
+
         if !self.frame.fin {
-            self.message_opcode = Some(opcode);
             return Ok(());
         }
 
-        let text = self.checks_text();
         let Whole {
             data,
             room,
             fragments,
             valid_utf8,
         } = self.message.finish();
-
-        self.message_opcode = None;
-        self.frames = 0;
-        self.total_payload_length = 0;
 
         if text && !valid_utf8 {
             return Err(ProtocolError::InvalidUtf8);
@@ -575,6 +644,17 @@ impl Receiver {
             fragments: &fragments,
         });
         Ok(())
+    }
+
+    /// Takes note that the message goes on after the current frame, or not.
+    fn end_of_part(&mut self) {
+        if self.frame.fin {
+            self.message_opcode = None;
+            self.frames = 0;
+            self.total_payload_length = 0;
+        } else {
+            self.message_opcode = Some(self.opcode());
+        }
     }
 
     /// A piece of a control frame's payload.

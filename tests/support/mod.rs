@@ -63,6 +63,12 @@ pub enum Seen {
         compressed: bool,
         fragments: Vec<u32>,
     },
+    /// A frame that was not decompressed.
+    Compressed {
+        data: Vec<u8>,
+        fin: bool,
+        binary: bool,
+    },
     /// A ping.
     Ping(Vec<u8>),
     /// A pong.
@@ -100,6 +106,12 @@ pub struct Recorder {
     smallest_memory: Option<usize>,
     /// How many payloads came in memory of this sink.
     pub in_memory: usize,
+    /// How often it was asked who decompresses.
+    pub questions: usize,
+    /// Whether an answer is due.
+    asked: bool,
+    /// The answer: whether it decompresses itself.
+    inflates: bool,
     taken: usize,
     room: Vec<u8>,
 }
@@ -121,6 +133,11 @@ impl Recorder {
             smallest_memory: Some(smallest),
             ..self
         }
+    }
+
+    /// The same sink, which says whether it decompresses itself.
+    pub fn inflating(self, inflates: bool) -> Self {
+        Self { inflates, ..self }
     }
 
     /// Makes a full sink take events again.
@@ -170,6 +187,20 @@ impl Sink for Recorder {
         self.taken += 1;
 
         let seen = match event {
+            Event::WhoInflates => {
+                self.questions += 1;
+                self.asked = true;
+                return;
+            }
+            Event::Compressed {
+                payload,
+                fin,
+                binary,
+            } => Seen::Compressed {
+                data: self.content(payload),
+                fin,
+                binary,
+            },
             Event::Message {
                 payload,
                 binary,
@@ -190,7 +221,8 @@ impl Sink for Recorder {
     }
 }
 
-/// Feeds a chunk to its end, emptying the sink when it is full.
+/// Feeds a chunk to its end, emptying the sink when it is full and answering
+/// its question.
 pub fn feed(receiver: &mut Receiver, chunk: &[u8], sink: &mut Recorder) {
     let at = receiver.feed(chunk, sink);
     resume(receiver, chunk, at, sink);
@@ -213,8 +245,12 @@ pub fn deliver(receiver: &mut Receiver, chunk: &[u8], sink: &mut Recorder) {
 
 fn resume(receiver: &mut Receiver, chunk: &[u8], mut at: usize, sink: &mut Recorder) {
     while at < chunk.len() {
-        assert!(sink.is_full(), "stopped early for no reason");
-        sink.empty();
+        if std::mem::take(&mut sink.asked) {
+            receiver.decide_inflating(!sink.inflates);
+        } else {
+            assert!(sink.is_full(), "stopped early for no reason");
+            sink.empty();
+        }
         at += receiver.resume(&chunk[at..], sink);
     }
 }

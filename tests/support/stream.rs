@@ -9,6 +9,8 @@ use super::{frame, frame_with_rsv1, Rng, Seen};
 /// A stream, what the receiver is to be told about it, and what is in it.
 pub struct Stream {
     pub config: ReceiverConfig,
+    /// Whether whoever takes the events decompresses.
+    pub inflates: bool,
     pub bytes: Vec<u8>,
     pub events: Vec<Seen>,
 }
@@ -179,6 +181,7 @@ pub fn valid(seed: u64) -> Stream {
 
     Stream {
         config,
+        inflates: seed % 3 == 0,
         bytes: writer.bytes,
         events: writer.events,
     }

@@ -289,8 +289,9 @@ for (const role of ['server', 'client']) {
         ws.send('text');
         await peer.until(1);
         peer.report(log);
+        ws.on('error', (err) => log('error', err));
         peer.write(peer.frame(1, 'any', { rsv: 4 }));
-        await t.once(ws, 'message');
+        await Promise.race([t.once(ws, 'message'), t.once(ws, 'error')]);
       }
     }
   );

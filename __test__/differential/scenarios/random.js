@@ -187,7 +187,9 @@ for (const role of ['server', 'client']) {
           await t.turn(2);
           if (ws.readyState === 2 && !peer.socket.destroyed) {
             peer.write(peer.frame(8, closePayload(1000)));
-            await peer.when(() => peer.frames.some(({ opcode }) => opcode === 8));
+            await peer.when(() =>
+              peer.frames.some(({ opcode }) => opcode === 8)
+            );
             peer.socket.end();
           }
           await t.over(ws);

@@ -99,12 +99,16 @@ for (const role of ROLES) {
         const order = [];
         for (let i = 0; i < 3000; i++) {
           if (i % 5 === 0) ws.ping(`${i}`, undefined, () => order.push(i));
-          else if (i % 3 === 0) ws.send(Buffer.from(`${i}`), () => order.push(i));
+          else if (i % 3 === 0)
+            ws.send(Buffer.from(`${i}`), () => order.push(i));
           else ws.send(`message ${i % 50}`, () => order.push(i));
         }
         await peer.until(3000);
         await t.poll(() => order.length === 3000);
-        log('in order', order.every((value, i) => value === i));
+        log(
+          'in order',
+          order.every((value, i) => value === i)
+        );
         peer.report(log);
       }
     },
