@@ -140,48 +140,35 @@ class WebSocket extends EventEmitter {
     return this._paused;
   }
 
+  // The accessors of these are defined below; here is their place among the
+  // attributes.
+
   /**
    * @type {Function}
    */
   get onclose() {
-    return getAttributeListener(this, 'close');
-  }
-
-  set onclose(handler) {
-    setAttributeListener(this, 'close', handler);
+    return null;
   }
 
   /**
    * @type {Function}
    */
   get onerror() {
-    return getAttributeListener(this, 'error');
-  }
-
-  set onerror(handler) {
-    setAttributeListener(this, 'error', handler);
+    return null;
   }
 
   /**
    * @type {Function}
    */
   get onopen() {
-    return getAttributeListener(this, 'open');
-  }
-
-  set onopen(handler) {
-    setAttributeListener(this, 'open', handler);
+    return null;
   }
 
   /**
    * @type {Function}
    */
   get onmessage() {
-    return getAttributeListener(this, 'message');
-  }
-
-  set onmessage(handler) {
-    setAttributeListener(this, 'message', handler);
+    return null;
   }
 
   /**
@@ -466,16 +453,24 @@ readyStates.forEach((name, value) => {
   'bufferedAmount',
   'extensions',
   'isPaused',
-  'onclose',
-  'onerror',
-  'onopen',
-  'onmessage',
   'protocol',
   'readyState',
   'url'
 ].forEach((attribute) => {
   Object.defineProperty(WebSocket.prototype, attribute, { enumerable: true });
 });
+
+for (const type of ['close', 'error', 'open', 'message']) {
+  Object.defineProperty(WebSocket.prototype, `on${type}`, {
+    enumerable: true,
+    get() {
+      return getAttributeListener(this, type);
+    },
+    set(handler) {
+      setAttributeListener(this, type, handler);
+    }
+  });
+}
 
 WebSocket.prototype.addEventListener = addEventListener;
 WebSocket.prototype.removeEventListener = removeEventListener;
