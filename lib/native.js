@@ -415,6 +415,7 @@ class NativeConnection {
     const { rows } = inbox;
     const { socket } = this;
     let start = i;
+    let bytes = 0;
 
     if (socket.timeout) socket._unrefTimer();
 
@@ -423,12 +424,13 @@ class NativeConnection {
 
       if (kind !== READ && kind < END) continue;
 
-      if (start < i) this.receiver.receive(inbox, start, i);
+      if (start < i) this.receiver.receive(inbox, start, i, bytes);
       start = i + ROW;
 
       switch (kind) {
         case READ:
-          this.bytesRead += rows[i + 3];
+          bytes = rows[i + 3];
+          this.bytesRead += bytes;
           break;
         case WRITABLE:
           this._continueWrite();
@@ -443,7 +445,7 @@ class NativeConnection {
       }
     }
 
-    if (start < end) this.receiver.receive(inbox, start, end);
+    if (start < end) this.receiver.receive(inbox, start, end, bytes);
   }
 }
 
@@ -676,9 +678,9 @@ function turn() {
   let sinceFlush = 0;
   let i = ROW;
 
-  inbox.commit(engine);
-  if (rows[2] !== 0) schedule();
+  const isDue = rows[2] !== 0;
 
+  inbox.commit(engine);
   outbox.dispatching = true;
 
   while (i < end) {
@@ -713,6 +715,11 @@ function turn() {
   spareInbox = inbox;
   outbox.dispatching = false;
   outbox.flush();
+
+  //
+  // After what the listeners have scheduled.
+  //
+  if (isDue) schedule();
 }
 
 /**

@@ -41,17 +41,18 @@ const INFLATING = 5;
 const DEFER_EVENT = 6;
 
 /**
- * Written to a receiver to make it work off what it holds, so that the stream
- * does not finish before that.
+ * As much of this as was read is written to a receiver to make it work off what
+ * it holds. So the stream does not finish before that, and asks for a pause when
+ * it holds too much.
  */
-const HELD = Buffer.alloc(0);
+const HELD = Buffer.alloc(64 * 1024);
+const NOTHING = HELD.subarray(0, 0);
 
 /** Used by all receivers in turn: rows are read before anything is emitted. */
 const inbox = new Inbox();
 
 /**
- * How many turns of the event loop pass before the first compressed message of
- * a chunk is emitted. It is decompressed already, but with ws that takes three
+ * How many turns of the event loop pass before a compressed message is emitted. It is decompressed already, but with ws that takes three
  * trips to the thread pool, and programs can tell: by what else happens
  * meanwhile, such as the end of the connection.
  */
@@ -112,12 +113,11 @@ class Receiver extends Writable {
     // decoded but not emitted yet from `_heldFrom` on, and the callback of the
     // pending write.
     //
-    this._chunk = HELD;
+    this._chunk = NOTHING;
     this._offset = 0;
     this._held = [];
     this._heldFrom = 0;
     this._callback = null;
-    this._inflatingTurns = INFLATING_TURNS;
 
     //
     // What the extension has made of the frames of a message, if it is asked.
@@ -178,8 +178,7 @@ class Receiver extends Writable {
    */
   _write(chunk, encoding, cb) {
     this._callback = cb;
-    this._inflatingTurns = INFLATING_TURNS;
-    this._chunk = chunk;
+    this._chunk = chunk.buffer === HELD.buffer ? NOTHING : chunk;
     this._offset = 0;
     this._run();
   }
@@ -191,9 +190,10 @@ class Receiver extends Writable {
    * @param {Inbox} batch The inbox
    * @param {Number} i The index of the first word of the first row
    * @param {Number} end The index after the last row
+   * @param {Number} bytes How many bytes were read
    * @public
    */
-  receive(batch, i, end) {
+  receive(batch, i, end, bytes) {
     let fragments = null;
 
     //
@@ -223,10 +223,29 @@ class Receiver extends Writable {
         }
       } else {
         this._held.push({ kind, detail, data, fragments });
-        if (this._callback === null) this.write(HELD);
+
+        if (this._callback === null || bytes !== 0) {
+          this._hold(bytes);
+          bytes = 0;
+        }
       }
 
       fragments = null;
+    }
+  }
+
+  /**
+   * Works off what is held, now or when the pending write is done. Until then no
+   * more is read than with ws, where the stream would hold the bytes.
+   *
+   * @param {Number} bytes How many bytes the events have come in
+   * @private
+   */
+  _hold(bytes) {
+    const connection = this._connection;
+
+    if (!this.write(HELD.subarray(0, bytes)) && connection !== null) {
+      connection.socket.pause();
     }
   }
 
@@ -322,7 +341,7 @@ class Receiver extends Writable {
       this._callback(this._readError(detail, data));
     } else if (kind <= BINARY && (detail & COMPRESSED) !== 0) {
       this._state = INFLATING;
-      this._defer(event, this._inflatingTurns);
+      this._defer(event, INFLATING_TURNS);
     } else {
       this._state = DEFER_EVENT;
       this._defer(event, 1);
@@ -465,8 +484,6 @@ class Receiver extends Writable {
         return;
       }
 
-      this._inflatingTurns = 1;
-
       try {
         this._emit(event.kind, event.detail, event.data, event.fragments);
       } finally {
@@ -497,7 +514,7 @@ class Receiver extends Writable {
   _decode() {
     const chunk = this._chunk;
     if (this._offset === chunk.length) {
-      this._chunk = HELD;
+      this._chunk = NOTHING;
       this._offset = 0;
       return false;
     }

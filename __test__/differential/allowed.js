@@ -37,6 +37,7 @@ const ALLOWED = [
       '_decompress',
       '_defer',
       '_emit',
+      '_hold',
       '_isDue',
       '_process',
       '_readError',

@@ -179,6 +179,14 @@ impl Connection {
                         cx.waker().wake_by_ref();
                         return;
                     }
+                    if short {
+                        // Ready again means closed by the peer. That is an
+                        // event of a later turn, as it is with libuv.
+                        if self.socket.poll_read_ready(cx).is_ready() {
+                            cx.waker().wake_by_ref();
+                        }
+                        return;
+                    }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => guard.clear_ready(),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -390,15 +390,20 @@ mod tests {
     }
 
     #[test]
-    fn data_and_end_in_one_go_are_both_seen() {
+    fn data_and_end_in_one_go_are_seen_in_two_turns() {
         let mut home = Home::new().unwrap();
         let (_, mut peer) = adopt(&mut home);
         assert!(turn(&mut home).is_empty());
         peer.write_all(b"\x81\x02hi").unwrap();
         drop(peer);
         let kinds: Vec<u32> = turn(&mut home).iter().map(|row| row.1).collect();
-        let expected = [RowKind::Read, RowKind::Text, RowKind::End];
-        assert_eq!(kinds, expected.map(|kind| kind as u32));
+        assert_eq!(
+            kinds,
+            [RowKind::Read, RowKind::Text].map(|kind| kind as u32)
+        );
+        assert!(home.is_due());
+        assert_eq!(turn(&mut home)[0].1, RowKind::End as u32);
+        assert!(!home.is_due());
     }
 
     #[test]

@@ -370,6 +370,7 @@ for (const role of ROLES) {
       peer.frame(1, 'b'),
       peer.closeFrame(1000)
     );
+    await peer.when(() => peer.frames.some(({ opcode }) => opcode === 8));
     peer.socket.end();
     await t.over(ws);
   });
@@ -390,8 +391,9 @@ for (const role of ROLES) {
           peer.frame(1, data, { rsv: 4 }),
           peer.frame(1, 'after')
         );
-        await t.once(ws, 'message');
-        await t.sleep(20);
+        let count = 0;
+        ws.on('message', () => count++);
+        await t.poll(() => count === 3);
         log('state', ws.readyState, ws.isPaused);
         ws.terminate();
         await t.over(ws);
@@ -428,15 +430,17 @@ for (const role of ROLES) {
     ws.on('message', (data) => seen.push(`${data}`));
     peer.write(...frames);
     await t.poll(() => release);
-    await t.sleep(20);
-    log('before', seen.length);
+    await t.poll(() => ws._socket.isPaused());
+    log('paused', seen.length, ws.isPaused);
     release();
     await t.poll(() => seen.length === 5001);
+    const [first, ...rest] = seen;
     log(
       'in order',
-      seen[0],
-      seen.slice(1).every((text, i) => text === `${i}`)
+      first,
+      rest.every((text, i) => text === `${i}`)
     );
+    await t.poll(() => !ws._socket.isPaused());
   });
 }
 
