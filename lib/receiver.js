@@ -52,9 +52,10 @@ const NOTHING = HELD.subarray(0, 0);
 const inbox = new Inbox();
 
 /**
- * How many turns of the event loop pass before a compressed message is emitted. It is decompressed already, but with ws that takes three
- * trips to the thread pool, and programs can tell: by what else happens
- * meanwhile, such as the end of the connection.
+ * How many turns of the event loop pass before a compressed message is emitted.
+ * It is decompressed already, but with ws that takes three trips to the thread
+ * pool, and programs can tell: by what else happens meanwhile, such as the end
+ * of the connection.
  */
 const INFLATING_TURNS = 3;
 
