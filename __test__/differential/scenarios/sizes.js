@@ -249,7 +249,7 @@ for (const role of ROLES) {
           prepare: (ws) => t.watch(ws, log)
         });
         peer.socket.pause();
-        ws.send(pattern(4 * 1024 * 1024), (err) => log('callback 1', err));
+        ws.send(pattern(16 * 1024 * 1024), (err) => log('callback 1', err));
         ws.send('last', (err) => log('callback 2', err));
         peer.write(peer.closeFrame(1000, 'bye'));
         await t.poll(() => ws.readyState === 2);
