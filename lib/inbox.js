@@ -51,6 +51,11 @@ class Inbox {
     this.slab = EMPTY_BUFFER;
     this.used = 0;
     this.owned = NONE;
+
+    //
+    // Where the payloads of the current batch begin.
+    //
+    this.base = 0;
   }
 
   /**
@@ -64,6 +69,8 @@ class Inbox {
       this.slab = Buffer.allocUnsafeSlow(SLAB_SIZE);
       this.used = 0;
     }
+
+    this.base = this.used;
   }
 
   /**
@@ -76,7 +83,7 @@ class Inbox {
   commit(source) {
     const owned = this.rows[3];
 
-    this.used = this.rows[1];
+    this.used = this.base + this.rows[1];
     this.owned = NONE;
 
     if (owned !== 0) {
@@ -112,7 +119,7 @@ class Inbox {
       return this.owned[offset];
     }
 
-    return new FastBuffer(this.slab.buffer, offset, length);
+    return new FastBuffer(this.slab.buffer, this.base + offset, length);
   }
 }
 

@@ -90,6 +90,15 @@ const overrides = {
     return this;
   },
 
+  setTimeout(...args) {
+    //
+    // Node does this right after it took the handle away, to send it to another
+    // process. From then on that is the one that reads.
+    //
+    if (!this._handle && !this.destroyed) spill(this);
+    return prototype.setTimeout.apply(this, args);
+  },
+
   ref() {
     this[kConnection].setReferenced(true);
     return prototype.ref.call(this);

@@ -108,9 +108,10 @@ impl Decoder {
         chunk: Memory<'_, u8>,
         start: u32,
         mut rows: Memory<'_, u32>,
-        mut slab: Memory<'_, u8>,
+        slab: Memory<'_, u8>,
         used: u32,
     ) -> u32 {
+        let mut free = slab.after(used as usize);
         self.owned.clear();
         let Some((header, rows)) = rows.split_first_chunk_mut::<4>() else {
             return 0;
@@ -118,8 +119,7 @@ impl Decoder {
         let part = chunk.get(start as usize..).unwrap_or_default();
         let receiver = &mut self.receiver;
         let mut allocate = allocator(env);
-        let mut inbox =
-            Inbox::new(rows, &mut slab, used as usize, &mut self.owned).with_memory(&mut allocate);
+        let mut inbox = Inbox::new(rows, &mut free, &mut self.owned).with_memory(&mut allocate);
         let consumed = if self.resumed {
             receiver.resume(part, &mut inbox)
         } else {

@@ -129,15 +129,15 @@ impl Engine {
     /// bytes of the slab, 1 if another turn is due, owned payloads]`), small
     /// payloads to `slab` after `used`. Returns the number of rows.
     #[napi]
-    pub fn turn(&self, mut rows: Memory<'_, u32>, mut slab: Memory<'_, u8>, used: u32) -> u32 {
+    pub fn turn(&self, mut rows: Memory<'_, u32>, slab: Memory<'_, u8>, used: u32) -> u32 {
+        let mut free = slab.after(used as usize);
         let Some((header, rows)) = rows.split_first_chunk_mut::<4>() else {
             return 0;
         };
         let mut owned = self.nest.owned.borrow_mut();
         owned.clear();
         let mut allocate = allocator(self.env);
-        let mut inbox =
-            Inbox::new(rows, &mut slab, used as usize, &mut owned).with_memory(&mut allocate);
+        let mut inbox = Inbox::new(rows, &mut free, &mut owned).with_memory(&mut allocate);
         let mut home = self.nest.home.borrow_mut();
         home.turn(&mut inbox);
         let count = inbox.len() as u32;
@@ -155,17 +155,17 @@ impl Engine {
         chunk: Memory<'_, u8>,
         start: u32,
         mut rows: Memory<'_, u32>,
-        mut slab: Memory<'_, u8>,
+        slab: Memory<'_, u8>,
         used: u32,
     ) -> u32 {
+        let mut free = slab.after(used as usize);
         let Some((header, rows)) = rows.split_first_chunk_mut::<4>() else {
             return 0;
         };
         let mut owned = self.nest.owned.borrow_mut();
         owned.clear();
         let mut allocate = allocator(self.env);
-        let mut inbox =
-            Inbox::new(rows, &mut slab, used as usize, &mut owned).with_memory(&mut allocate);
+        let mut inbox = Inbox::new(rows, &mut free, &mut owned).with_memory(&mut allocate);
         let mut home = self.nest.home.borrow_mut();
         let part = chunk.get(start as usize..).unwrap_or_default();
         let consumed = home.feed(id, part, &mut inbox);

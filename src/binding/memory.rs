@@ -17,6 +17,21 @@ pub struct Memory<'call, T> {
     call: PhantomData<&'call mut [T]>,
 }
 
+impl<T> Memory<'_, T> {
+    /// The part from `start` on, or nothing if there is none. What comes before
+    /// may be borrowed elsewhere: of a slab it is payloads that JavaScript has,
+    /// and may pass in the same call.
+    pub fn after(self, start: usize) -> Self {
+        let start = start.min(self.length);
+        Self {
+            // SAFETY: `start` is within the array, or at its end.
+            data: unsafe { self.data.add(start) },
+            length: self.length - start,
+            call: PhantomData,
+        }
+    }
+}
+
 /// Types of which JavaScript has arrays.
 pub trait Element {
     /// N-API's name for such an array.

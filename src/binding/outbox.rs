@@ -35,13 +35,13 @@ pub fn flush(home: &mut Home, rows: &mut [u32], count: usize, slab: &mut [u8]) -
     let mut order: Vec<u32> = (0..count as u32).collect();
     // Stable: a connection's frames keep their order.
     order.sort_by_key(|&row| rows[row as usize * ROW]);
+    let mut groups: Vec<&[u32]> = order
+        .chunk_by(|&a, &b| rows[a as usize * ROW] == rows[b as usize * ROW])
+        .collect();
+    // And connections that of their first frames.
+    groups.sort_unstable_by_key(|group| group.first());
     let mut unsent = 0;
-    let mut rest = &order[..];
-    while let Some(&first) = rest.first() {
-        let connection = rows[first as usize * ROW];
-        let end = rest.partition_point(|&row| rows[row as usize * ROW] <= connection);
-        let (group, others) = rest.split_at(end);
-        rest = others;
+    for group in groups {
         let mut blocked = 0;
         for part in group.chunks(MAX_SLICES) {
             // What follows an unsent frame must wait for it.

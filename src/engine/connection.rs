@@ -30,6 +30,8 @@ pub struct Connection {
     resumed: bool,
     reading: bool,
     ended: bool,
+    /// Whether both directions were closed when data was last read.
+    hung_up: bool,
     want_write: bool,
 }
 
@@ -44,6 +46,7 @@ impl Connection {
             resumed: false,
             reading: false,
             ended: false,
+            hung_up: false,
             want_write: false,
         }
     }
@@ -151,13 +154,10 @@ impl Connection {
             let room = self.receiver.room(inbox).unwrap_or_default();
             let (room_len, size, read) = read(guard.get_inner(), room, left, buffer);
             match read {
-                Ok(0) => {
-                    self.ended = true;
-                    inbox.row(RowKind::End, 0, 0, 0);
-                    return;
-                }
+                Ok(0) => return self.end(inbox),
                 Ok(read) => {
                     let short = read < size;
+                    let hung_up = guard.ready().is_write_closed();
                     if short {
                         // Nothing is left in the kernel: spares the read that
                         // would say so. (tokio keeps "closed by the peer".)
@@ -181,7 +181,9 @@ impl Connection {
                     }
                     if short {
                         // Ready again means closed by the peer. That is an
-                        // event of a later turn, as it is with libuv.
+                        // event of a later turn, as it is with libuv, and an
+                        // end whatever the reason if both sides are closed.
+                        self.hung_up |= hung_up;
                         if self.socket.poll_read_ready(cx).is_ready() {
                             cx.waker().wake_by_ref();
                         }
@@ -190,9 +192,15 @@ impl Connection {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => guard.clear_ready(),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) if self.hung_up => return self.end(inbox),
                 Err(error) => return self.fail(&error, inbox),
             }
         }
+    }
+
+    fn end(&mut self, inbox: &mut Inbox<'_>) {
+        self.ended = true;
+        inbox.row(RowKind::End, 0, 0, 0);
     }
 
     fn decode(&mut self, chunk: &[u8], cx: &mut Context<'_>, inbox: &mut Inbox<'_>) {

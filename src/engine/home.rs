@@ -322,8 +322,7 @@ mod tests {
         for _ in 0..turns {
             let mut owned = Vec::new();
             let mut allocate = |len| Some(Box::new(vec![0xdd_u8; len]) as Box<dyn Room>);
-            let mut inbox =
-                Inbox::new(&mut rows, &mut slab, 0, &mut owned).with_memory(&mut allocate);
+            let mut inbox = Inbox::new(&mut rows, &mut slab, &mut owned).with_memory(&mut allocate);
             home.turn(&mut inbox);
             let len = inbox.len();
             reads += rows[..len * ROW]
@@ -359,7 +358,7 @@ mod tests {
     /// The kinds and payloads of one turn.
     fn turn(home: &mut Home) -> Vec<(u32, u32, Vec<u8>)> {
         let (mut rows, mut slab, mut owned) = ([0; 256], [0; 8192], Vec::new());
-        let mut inbox = Inbox::new(&mut rows, &mut slab, 0, &mut owned);
+        let mut inbox = Inbox::new(&mut rows, &mut slab, &mut owned);
         home.turn(&mut inbox);
         let len = inbox.len();
         rows[..len * ROW]

@@ -104,20 +104,14 @@ pub struct Inbox<'a> {
 }
 
 impl<'a> Inbox<'a> {
-    /// A batch over `rows` and the part of `slab` after `used` bytes. Payloads
-    /// that do not go into the slab are appended to `owned`.
-    pub fn new(
-        rows: &'a mut [u32],
-        slab: &'a mut [u8],
-        used: usize,
-        owned: &'a mut Vec<Owned>,
-    ) -> Self {
-        let used = used.min(slab.len());
+    /// A batch over `rows` and `slab`. Payloads that do not go into the slab
+    /// are appended to `owned`.
+    pub fn new(rows: &'a mut [u32], slab: &'a mut [u8], owned: &'a mut Vec<Owned>) -> Self {
         Self {
             rows,
             words: 0,
             slab,
-            used,
+            used: 0,
             owned,
             allocate: None,
             connection: 0,
@@ -283,7 +277,7 @@ mod tests {
     #[test]
     fn small_payloads_go_into_the_slab_and_large_ones_beside_it() {
         let (mut rows, mut slab, mut owned) = ([0; 64], [0; 8192], Vec::new());
-        let mut inbox = Inbox::new(&mut rows, &mut slab, 10, &mut owned);
+        let mut inbox = Inbox::new(&mut rows, &mut slab, &mut owned);
         inbox.begin(3);
         if let Some(room) = inbox.reserve(2) {
             room.copy_from_slice(b"hi");
@@ -295,20 +289,20 @@ mod tests {
             compressed: true,
             fragments: &[SMALL as u32, 1],
         });
-        assert_eq!((inbox.len(), inbox.used()), (3, 20));
-        assert_eq!(rows[..4], [3, RowKind::Ping as u32, 10, 2]);
-        assert_eq!(rows[4..8], [3, RowKind::Fragments as u32, 12, 8]);
+        assert_eq!((inbox.len(), inbox.used()), (3, 10));
+        assert_eq!(rows[..4], [3, RowKind::Ping as u32, 0, 2]);
+        assert_eq!(rows[4..8], [3, RowKind::Fragments as u32, 2, 8]);
         let detail = (COMPRESSED | OWNED) << 8;
         let message = [3, RowKind::Binary as u32 | detail, 0, SMALL as u32 + 1];
         assert_eq!(rows[8..12], message);
-        assert_eq!(&slab[10..12], b"hi");
+        assert_eq!(&slab[..2], b"hi");
         assert_eq!(owned.len(), 1);
     }
 
     #[test]
     fn compressed_frames_say_where_they_are_and_of_what() {
         let (mut rows, mut slab, mut owned) = ([0; 64], [0; 8192], Vec::new());
-        let mut inbox = Inbox::new(&mut rows, &mut slab, 0, &mut owned);
+        let mut inbox = Inbox::new(&mut rows, &mut slab, &mut owned);
         inbox.event(Event::WhoInflates);
         for (len, fin, binary) in [(3, false, true), (SMALL + 1, true, false)] {
             inbox.event(Event::Compressed {
@@ -329,9 +323,9 @@ mod tests {
     #[test]
     fn a_batch_without_room_is_full() {
         let (mut rows, mut slab, mut owned) = ([0; 16], [0; 8192], Vec::new());
-        assert!(Inbox::new(&mut rows, &mut slab, 0, &mut owned).is_full());
+        assert!(Inbox::new(&mut rows, &mut slab, &mut owned).is_full());
         let (mut rows, mut slab, mut owned) = ([0; 64], [0; 8192], Vec::new());
-        assert!(!Inbox::new(&mut rows, &mut slab, 0, &mut owned).is_full());
-        assert!(Inbox::new(&mut rows, &mut slab, 8000, &mut owned).is_full());
+        assert!(!Inbox::new(&mut rows, &mut slab, &mut owned).is_full());
+        assert!(Inbox::new(&mut rows, &mut slab[..192], &mut owned).is_full());
     }
 }
