@@ -16,6 +16,9 @@ const { EMPTY_BUFFER } = require('./constants');
  */
 const stats = { native: 0, stream: 0, spilled: 0 };
 
+/** `MAX_SLICES` of `src/binding/outbox.rs`. */
+const MAX_BUFFERS = 512;
+
 /** How many connections are dispatched before replies go out. */
 const FLUSH_INTERVAL = 16;
 
@@ -98,6 +101,11 @@ class NativeConnection {
     // The errno of a failed write that is not reported yet.
     //
     this.failure = 0;
+
+    //
+    // During a write: the rests of frames that go ahead of it.
+    //
+    this._ahead = null;
 
     //
     // The asynchronous context of the events. That of a client is the one in
@@ -186,6 +194,11 @@ class NativeConnection {
       ticket.cb = null;
     }
 
+    if (this._ahead !== null) {
+      this._ahead.push({ bytes, cb });
+      return;
+    }
+
     if (isPair) this.socket.cork();
     this.socket.write(bytes, cb);
     if (isPair) this.socket.uncork();
@@ -199,7 +212,21 @@ class NativeConnection {
    * @public
    */
   write(list, cb) {
+    //
+    // What the kernel does not take of frames that were sent before goes ahead
+    // of the data: the socket's queue is behind it already.
+    //
+    this._ahead = [];
     outbox.flush();
+
+    const ahead = this._ahead;
+
+    this._ahead = null;
+
+    if (ahead.length > 0) {
+      list = [...ahead.map(({ bytes }) => bytes), ...list];
+      cb = callAll([...ahead.map((rest) => rest.cb), cb]);
+    }
 
     if (this.failure !== 0) {
       const err = errnoException(this.failure, 'write');
@@ -222,23 +249,37 @@ class NativeConnection {
    * @private
    */
   _write(list, cb) {
-    const sent =
-      list.length === 1
-        ? engine.write(this.id, list[0])
-        : engine.writev(this.id, list);
+    let rest = list;
+    let count;
+    let sent;
 
-    if (sent < 0) {
-      cb(errnoException(-sent, 'write'));
-      return;
-    }
+    do {
+      count = rest.length;
+      sent =
+        count === 1
+          ? engine.write(this.id, rest[0])
+          : engine.writev(this.id, rest);
 
-    this.rest = remainder(list, sent);
+      if (sent < 0) {
+        cb(errnoException(-sent, 'write'));
+        return;
+      }
 
-    if (this.rest === null) {
+      rest = remainder(rest, sent);
+
+      //
+      // A call takes so many buffers. If there were more, the kernel may have
+      // room for them.
+      //
+    } while (rest !== null && sent > 0 && count > MAX_BUFFERS);
+
+    this.rest = rest;
+
+    if (rest === null) {
       cb();
     } else {
       this.restCallback = cb;
-      engine.wantWrite(this.id);
+      if (engine.wantWrite(this.id)) schedule();
     }
   }
 
@@ -740,6 +781,21 @@ function runTicks() {
       binding.fatalException(err);
     }
   }
+}
+
+/**
+ * Makes one callback of several.
+ *
+ * @param {(Function|undefined)[]} callbacks The callbacks
+ * @return {Function} The callback
+ * @private
+ */
+function callAll(callbacks) {
+  return (err) => {
+    for (const callback of callbacks) {
+      if (typeof callback === 'function') callback(err || null);
+    }
+  };
 }
 
 /**

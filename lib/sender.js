@@ -355,8 +355,13 @@ class Sender {
    * @private
    */
   sendFrame(list, cb) {
-    if (this._connection !== null && this._connection.sendFrame(list, cb)) {
-      return;
+    if (this._connection !== null) {
+      if (this._connection.sendFrame(list, cb)) return;
+
+      //
+      // What was sent before comes first.
+      //
+      this._connection.flush();
     }
 
     if (list.length !== 2) {

@@ -236,9 +236,12 @@ impl Engine {
     }
 
     /// Asks for a writable row once the kernel takes bytes of `id` again.
+    /// Returns whether a turn is due without a readiness that would call for it.
     #[napi]
-    pub fn want_write(&self, id: u32) {
-        self.nest.home.borrow_mut().want_write(id);
+    pub fn want_write(&self, id: u32) -> bool {
+        let mut home = self.nest.home.borrow_mut();
+        home.want_write(id);
+        home.is_due()
     }
 
     /// ws's `_totalPayloadLength` of a connection.
