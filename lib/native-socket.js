@@ -175,24 +175,22 @@ for (const name of ['push', 'unshift']) {
 }
 
 for (const target of [nativePrototype, spilledPrototype]) {
-  define(
-    target,
-    'bytesRead',
-    'bytesRead',
-    (connection) => connection.bytesRead
-  );
-  define(
-    target,
-    '_bytesDispatched',
-    '_bytesDispatched',
-    (connection) => connection.bytesWritten
-  );
+  define(target, 'bytesRead', (value, connection) => {
+    return value + connection.bytesRead;
+  });
+  define(target, '_bytesDispatched', (value, connection) => {
+    return value + connection.bytesWritten;
+  });
 }
 
-define(nativePrototype, 'writableLength', 'writableLength', () => 0);
-define(nativePrototype, 'bufferSize', 'bufferSize', () => 0);
-define(nativePrototype, 'bytesWritten', 'bytesWritten', () => 0);
-define(nativePrototype, 'writableNeedDrain', 'writableNeedDrain', null);
+for (const name of [
+  'bufferSize',
+  'bytesWritten',
+  'writableLength',
+  'writableNeedDrain'
+]) {
+  define(nativePrototype, name, (value) => value);
+}
 
 module.exports = { convert, isUnpatched };
 
@@ -202,16 +200,15 @@ module.exports = { convert, isUnpatched };
  *
  * @param {Object} target The prototype
  * @param {String} name The name of the property
- * @param {String} source The name of the socket's own property
- * @param {Function} [more] What to add to it for a connection
+ * @param {Function} compute Computes it from the socket's own and the connection
  * @private
  */
-function define(target, name, source, more) {
+function define(target, name, compute) {
   let owner = prototype;
 
-  while (!Object.hasOwn(owner, source)) owner = Object.getPrototypeOf(owner);
+  while (!Object.hasOwn(owner, name)) owner = Object.getPrototypeOf(owner);
 
-  const { get } = Object.getOwnPropertyDescriptor(owner, source);
+  const { get } = Object.getOwnPropertyDescriptor(owner, name);
 
   Object.defineProperty(target, name, {
     configurable: true,
@@ -224,9 +221,7 @@ function define(target, name, source, more) {
 
       const value = get.call(this);
 
-      return more === null || value === undefined
-        ? value
-        : value + more(connection);
+      return value === undefined ? value : compute(value, connection);
     }
   });
 }

@@ -96,45 +96,36 @@ impl Decoder {
         self.take_rest(env)
     }
 
-    /// Decodes `chunk` from `start` on: rows go to `rows` after a header of
-    /// one row (`[rows, used bytes of the slab, consumed bytes of the chunk,
-    /// owned payloads]`), small payloads to `slab` after `used`. Fewer bytes than the chunk
-    /// has are consumed when rows or slab are full: call again with the rest.
-    /// Returns the number of rows.
+    /// Decodes `chunk` from `start` on. The memory is that of [`fill`]; the
+    /// third word of the header says how much of the chunk is consumed: not
+    /// all when rows or slab are full, then call again with the rest. Returns
+    /// the number of rows.
     #[napi]
     pub fn feed(
         &mut self,
         env: Env,
         chunk: Memory<'_, u8>,
         start: u32,
-        mut rows: Memory<'_, u32>,
+        rows: Memory<'_, u32>,
         slab: Memory<'_, u8>,
         used: u32,
     ) -> u32 {
-        let mut free = slab.after(used as usize);
-        self.owned.clear();
-        let Some((header, rows)) = rows.split_first_chunk_mut::<4>() else {
-            return 0;
-        };
+        let Self {
+            receiver,
+            owned,
+            resumed,
+            ..
+        } = self;
         let part = chunk.get(start as usize..).unwrap_or_default();
-        let receiver = &mut self.receiver;
-        let mut allocate = allocator(env);
-        let mut inbox = Inbox::new(rows, &mut free, &mut self.owned).with_memory(&mut allocate);
-        let consumed = if self.resumed {
-            receiver.resume(part, &mut inbox)
-        } else {
-            receiver.feed(part, &mut inbox)
-        };
-        self.resumed = consumed < part.len();
-        let count = inbox.len() as u32;
-        let used = inbox.used() as u32;
-        *header = [
-            count,
-            used,
-            start + consumed as u32,
-            self.owned.len() as u32,
-        ];
-        count
+        fill(env, rows, slab.after(used as usize), owned, |inbox| {
+            let consumed = if *resumed {
+                receiver.resume(part, inbox)
+            } else {
+                receiver.feed(part, inbox)
+            };
+            *resumed = consumed < part.len();
+            start + consumed as u32
+        })
     }
 
     /// The payload of a row with the "owned" detail, of the last `feed`.
@@ -148,6 +139,30 @@ impl Decoder {
     pub fn total_payload_length(&self) -> f64 {
         self.receiver.total_payload_length() as f64
     }
+}
+
+/// Has a batch of events written into memory of JavaScript: rows go to `rows`
+/// after a header of one row (`[rows, used bytes of the slab, result, owned
+/// payloads]`), small payloads to `slab`, others to `owned`, in place of those
+/// of the last batch. The result is what `write` returns. Returns the number of
+/// rows.
+pub(super) fn fill(
+    env: Env,
+    mut rows: Memory<'_, u32>,
+    mut slab: Memory<'_, u8>,
+    owned: &mut Vec<Owned>,
+    write: impl FnOnce(&mut Inbox<'_>) -> u32,
+) -> u32 {
+    owned.clear();
+    let Some((header, rows)) = rows.split_first_chunk_mut::<4>() else {
+        return 0;
+    };
+    let mut allocate = allocator(env);
+    let mut inbox = Inbox::new(rows, &mut slab, owned).with_memory(&mut allocate);
+    let result = write(&mut inbox);
+    let (count, used) = (inbox.len() as u32, inbox.used() as u32);
+    *header = [count, used, result, owned.len() as u32];
+    count
 }
 
 /// Gives a payload as a `Buffer`: the one into which it was received, or else a

@@ -14,13 +14,12 @@ use napi::bindgen_prelude::{BufferSlice, Function, Result};
 use napi::{sys, Env, Error, JsValue, Status};
 use napi_derive::napi;
 
-use super::decoder::{config, take_owned, Decoder};
+use super::decoder::{config, fill, take_owned, Decoder};
 use super::memory::Memory;
 use super::outbox;
-use super::room::allocator;
 use super::uv::{Poll, Watcher};
 use crate::engine::home::Home;
-use crate::engine::inbox::{Inbox, Owned};
+use crate::engine::inbox::Owned;
 use crate::protocol::frame::MAX_HEADER;
 use crate::protocol::receiver::Receiver;
 
@@ -125,25 +124,22 @@ impl Engine {
         }
     }
 
-    /// One turn. Rows go to `rows` after a header of one row (`[rows, used
-    /// bytes of the slab, 1 if another turn is due, owned payloads]`), small
-    /// payloads to `slab` after `used`. Returns the number of rows.
+    /// One turn. The memory is that of [`fill`]; the third word of the header
+    /// is 1 if another turn is due. Returns the number of rows.
     #[napi]
-    pub fn turn(&self, mut rows: Memory<'_, u32>, slab: Memory<'_, u8>, used: u32) -> u32 {
-        let mut free = slab.after(used as usize);
-        let Some((header, rows)) = rows.split_first_chunk_mut::<4>() else {
-            return 0;
-        };
-        let mut owned = self.nest.owned.borrow_mut();
-        owned.clear();
-        let mut allocate = allocator(self.env);
-        let mut inbox = Inbox::new(rows, &mut free, &mut owned).with_memory(&mut allocate);
+    pub fn turn(&self, rows: Memory<'_, u32>, slab: Memory<'_, u8>, used: u32) -> u32 {
         let mut home = self.nest.home.borrow_mut();
-        home.turn(&mut inbox);
-        let count = inbox.len() as u32;
-        let used = inbox.used() as u32;
-        *header = [count, used, home.is_due().into(), owned.len() as u32];
-        count
+        let mut owned = self.nest.owned.borrow_mut();
+        fill(
+            self.env,
+            rows,
+            slab.after(used as usize),
+            &mut owned,
+            |inbox| {
+                home.turn(inbox);
+                home.is_due().into()
+            },
+        )
     }
 
     /// Decodes data of a connection that the engine has not read; otherwise as
@@ -154,25 +150,20 @@ impl Engine {
         id: u32,
         chunk: Memory<'_, u8>,
         start: u32,
-        mut rows: Memory<'_, u32>,
+        rows: Memory<'_, u32>,
         slab: Memory<'_, u8>,
         used: u32,
     ) -> u32 {
-        let mut free = slab.after(used as usize);
-        let Some((header, rows)) = rows.split_first_chunk_mut::<4>() else {
-            return 0;
-        };
-        let mut owned = self.nest.owned.borrow_mut();
-        owned.clear();
-        let mut allocate = allocator(self.env);
-        let mut inbox = Inbox::new(rows, &mut free, &mut owned).with_memory(&mut allocate);
         let mut home = self.nest.home.borrow_mut();
+        let mut owned = self.nest.owned.borrow_mut();
         let part = chunk.get(start as usize..).unwrap_or_default();
-        let consumed = home.feed(id, part, &mut inbox);
-        let count = inbox.len() as u32;
-        let used = inbox.used() as u32;
-        *header = [count, used, start + consumed as u32, owned.len() as u32];
-        count
+        fill(
+            self.env,
+            rows,
+            slab.after(used as usize),
+            &mut owned,
+            |inbox| start + home.feed(id, part, inbox) as u32,
+        )
     }
 
     /// Answers the question of a connection's decoder: whether it is the one
