@@ -62,15 +62,19 @@ class Inbox {
    * Sees to it that the slab has room. It may also have been detached, since
    * the user can transfer the memory of a message to another thread.
    *
+   * @return {Boolean} Whether the slab is a new one
    * @public
    */
   prepare() {
-    if (this.slab.length - this.used < SLAB_RESERVE) {
+    const isUsedUp = this.slab.length - this.used < SLAB_RESERVE;
+
+    if (isUsedUp) {
       this.slab = Buffer.allocUnsafeSlow(SLAB_SIZE);
       this.used = 0;
     }
 
     this.base = this.used;
+    return isUsedUp;
   }
 
   /**

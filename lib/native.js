@@ -53,6 +53,9 @@ let nativeSocket = null;
  */
 let spareInbox = null;
 
+/** The memory that the engine has. */
+let lentInbox = null;
+
 /** By the ids that the engine gives. */
 const connections = [];
 
@@ -711,9 +714,12 @@ function turn() {
   const inbox = spareInbox || new Inbox();
 
   spareInbox = null;
-  inbox.prepare();
+  if (inbox.prepare() || inbox !== lentInbox) {
+    lentInbox = inbox;
+    engine.lendInbox(inbox.rows, inbox.slab, inbox.used);
+  }
 
-  const count = engine.turn(inbox.rows, inbox.slab, inbox.used);
+  const count = engine.turn();
   const { rows } = inbox;
   const end = (count + 1) * ROW;
   let sinceFlush = 0;

@@ -264,7 +264,7 @@ class Outbox {
     this._textLength = -1;
 
     const rows = this._rows;
-    const unsent = this._engine.flush(rows, count, this._slab);
+    const unsent = this._engine.flush(count);
     let rest = null;
 
     for (let i = 0; i < count; i++) {
@@ -315,6 +315,7 @@ class Outbox {
 
       if (this._slab.length < HEADER + length) {
         this._slab = Buffer.allocUnsafeSlow(SLAB_SIZE);
+        this._engine.lendOutbox(this._rows, this._slab);
       }
     }
   }

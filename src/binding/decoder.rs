@@ -117,7 +117,8 @@ impl Decoder {
             ..
         } = self;
         let part = chunk.get(start as usize..).unwrap_or_default();
-        fill(env, rows, slab.after(used as usize), owned, |inbox| {
+        let (mut rows, mut slab) = (rows, slab.after(used as usize));
+        fill(env, &mut rows, &mut slab, owned, |inbox| {
             let consumed = if *resumed {
                 receiver.resume(part, inbox)
             } else {
@@ -148,8 +149,8 @@ impl Decoder {
 /// rows.
 pub(super) fn fill(
     env: Env,
-    mut rows: Memory<'_, u32>,
-    mut slab: Memory<'_, u8>,
+    rows: &mut [u32],
+    slab: &mut [u8],
     owned: &mut Vec<Owned>,
     write: impl FnOnce(&mut Inbox<'_>) -> u32,
 ) -> u32 {
@@ -158,7 +159,7 @@ pub(super) fn fill(
         return 0;
     };
     let mut allocate = allocator(env);
-    let mut inbox = Inbox::new(rows, &mut slab, owned).with_memory(&mut allocate);
+    let mut inbox = Inbox::new(rows, slab, owned).with_memory(&mut allocate);
     let result = write(&mut inbox);
     let (count, used) = (inbox.len() as u32, inbox.used() as u32);
     *header = [count, used, result, owned.len() as u32];

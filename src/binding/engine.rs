@@ -15,7 +15,7 @@ use napi::{sys, Env, Error, JsValue, Status};
 use napi_derive::napi;
 
 use super::decoder::{config, fill, take_owned, Decoder};
-use super::memory::Memory;
+use super::memory::{Lent, Memory};
 use super::outbox;
 use super::uv::{Poll, Watcher};
 use crate::engine::home::Home;
@@ -23,10 +23,25 @@ use crate::engine::inbox::Owned;
 use crate::protocol::frame::MAX_HEADER;
 use crate::protocol::receiver::Receiver;
 
-/// The home and what its turns leave behind.
+/// The memory of the next batch.
+struct LentInbox {
+    rows: Lent<u32>,
+    slab: Lent<u8>,
+    used: usize,
+}
+
+/// The memory of what is sent.
+struct LentOutbox {
+    rows: Lent<u32>,
+    slab: Lent<u8>,
+}
+
+/// The home, its memory, and what its turns leave behind.
 pub(super) struct Nest {
     home: RefCell<Home>,
     poll: RefCell<Option<Poll>>,
+    inbox: RefCell<Option<LentInbox>>,
+    outbox: RefCell<Option<LentOutbox>>,
     owned: RefCell<Vec<Owned>>,
 }
 
@@ -50,6 +65,8 @@ impl Engine {
         let nest = Rc::new(Nest {
             home: RefCell::new(home),
             poll: RefCell::new(None),
+            inbox: RefCell::default(),
+            outbox: RefCell::default(),
             owned: RefCell::default(),
         });
         let caller = Caller::new(&env, &on_ready)?;
@@ -124,22 +141,34 @@ impl Engine {
         }
     }
 
-    /// One turn. The memory is that of [`fill`]; the third word of the header
-    /// is 1 if another turn is due. Returns the number of rows.
+    /// Takes the memory for the next turns: that of [`fill`], of whose slab the
+    /// first `used` bytes are not to be touched.
     #[napi]
-    pub fn turn(&self, rows: Memory<'_, u32>, slab: Memory<'_, u8>, used: u32) -> u32 {
+    pub fn lend_inbox(&self, rows: Lent<u32>, slab: Lent<u8>, used: u32) {
+        let used = used as usize;
+        self.nest
+            .inbox
+            .replace(Some(LentInbox { rows, slab, used }));
+    }
+
+    /// One turn. The memory is that of [`Engine::lend_inbox`]; the third word of
+    /// the header is 1 if another turn is due. Returns the number of rows.
+    #[napi]
+    pub fn turn(&self) -> u32 {
         let mut home = self.nest.home.borrow_mut();
         let mut owned = self.nest.owned.borrow_mut();
-        fill(
-            self.env,
-            rows,
-            slab.after(used as usize),
-            &mut owned,
-            |inbox| {
-                home.turn(inbox);
-                home.is_due().into()
-            },
-        )
+        let mut inbox = self.nest.inbox.borrow_mut();
+        let Some(LentInbox { rows, slab, used }) = &mut *inbox else {
+            return 0;
+        };
+        let rows = rows.borrow();
+        let slab = slab.borrow().get_mut(*used..).unwrap_or_default();
+        let count = fill(self.env, rows, slab, &mut owned, |inbox| {
+            home.turn(inbox);
+            home.is_due().into()
+        });
+        *used += rows.get(1).copied().unwrap_or_default() as usize;
+        count
     }
 
     /// Decodes data of a connection that the engine has not read; otherwise as
@@ -157,13 +186,10 @@ impl Engine {
         let mut home = self.nest.home.borrow_mut();
         let mut owned = self.nest.owned.borrow_mut();
         let part = chunk.get(start as usize..).unwrap_or_default();
-        fill(
-            self.env,
-            rows,
-            slab.after(used as usize),
-            &mut owned,
-            |inbox| start + home.feed(id, part, inbox) as u32,
-        )
+        let (mut rows, mut slab) = (rows, slab.after(used as usize));
+        fill(self.env, &mut rows, &mut slab, &mut owned, |inbox| {
+            start + home.feed(id, part, inbox) as u32
+        })
     }
 
     /// Answers the question of a connection's decoder: whether it is the one
@@ -186,16 +212,23 @@ impl Engine {
         take_owned(env, &mut self.nest.owned.borrow_mut(), index)
     }
 
-    /// Sends the first `count` rows of `rows`; see `outbox.rs`. Returns how
-    /// many of them the kernel did not take in full.
+    /// Takes the memory of what is sent from now on: rows and a slab, see
+    /// `outbox.rs`.
     #[napi]
-    pub fn flush(&self, mut rows: Memory<'_, u32>, count: u32, mut slab: Memory<'_, u8>) -> u32 {
-        outbox::flush(
-            &mut self.nest.home.borrow_mut(),
-            &mut rows,
-            count as usize,
-            &mut slab,
-        )
+    pub fn lend_outbox(&self, rows: Lent<u32>, slab: Lent<u8>) {
+        self.nest.outbox.replace(Some(LentOutbox { rows, slab }));
+    }
+
+    /// Sends the first `count` rows of that memory. Returns how many of them the
+    /// kernel did not take in full.
+    #[napi]
+    pub fn flush(&self, count: u32) -> u32 {
+        let mut home = self.nest.home.borrow_mut();
+        let mut outbox = self.nest.outbox.borrow_mut();
+        let Some(LentOutbox { rows, slab }) = &mut *outbox else {
+            return 0;
+        };
+        outbox::flush(&mut home, rows.borrow(), count as usize, slab.borrow())
     }
 
     /// Hands one buffer to the kernel. Returns how many bytes it took, or the
@@ -287,7 +320,7 @@ impl Caller {
         // thread; the reference lives as long as `self`.
         ok(unsafe { sys::napi_get_reference_value(self.env, self.function, &mut function) })?;
         // SAFETY: a handle scope is open.
-        ok(unsafe { sys::napi_create_object(self.env, &mut receiver) })?;
+        ok(unsafe { sys::napi_get_global(self.env, &mut receiver) })?;
         // SAFETY: function and receiver are values of the open scope. A null
         // async context is the empty one; ticks run when the call returns.
         let status = unsafe {
@@ -362,6 +395,8 @@ unsafe extern "C" fn on_environment_end(
     // rest of the nest may outlive this.
     cleanup.nest.home.borrow_mut().clear();
     cleanup.nest.owned.borrow_mut().clear();
+    cleanup.nest.inbox.replace(None);
+    cleanup.nest.outbox.replace(None);
     let done = move || {
         drop(cleanup);
         // SAFETY: the handle is the one this hook was called with; removing it

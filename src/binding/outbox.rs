@@ -103,20 +103,13 @@ fn send(home: &mut Home, rows: &mut [u32], group: &[u32], slab: &[u8]) -> u32 {
         return 0;
     };
     let connection = rows[first as usize * ROW];
-    let mut ranges: Vec<(usize, usize)> = Vec::with_capacity(group.len());
-    for &row in group {
-        let row = &rows[row as usize * ROW..][..ROW];
-        let (start, end) = (row[2] as usize, (row[2] + row[3]) as usize);
-        match ranges.last_mut() {
-            Some((_, last)) if *last == start => *last = end,
-            _ => ranges.push((start, end)),
-        }
-    }
-    let slices: Vec<IoSlice<'_>> = ranges
-        .iter()
-        .map(|&(start, end)| IoSlice::new(&slab[start..end]))
-        .collect();
-    let (mut sent, errno) = match home.write(connection, &slices) {
+    let result = if let [row] = group {
+        let (start, end) = range(rows, *row);
+        home.write(connection, &[IoSlice::new(&slab[start..end])])
+    } else {
+        home.write(connection, &slices(rows, group, slab))
+    };
+    let (mut sent, errno) = match result {
         Ok(sent) => (sent as u32, 0),
         Err(error) => (0, error.raw_os_error().unwrap_or(libc::EIO).unsigned_abs()),
     };
@@ -130,6 +123,28 @@ fn send(home: &mut Home, rows: &mut [u32], group: &[u32], slab: &[u8]) -> u32 {
     }
     rows[first as usize * ROW] = errno;
     unsent
+}
+
+/// Where the frame of a row lies.
+fn range(rows: &[u32], row: u32) -> (usize, usize) {
+    let row = &rows[row as usize * ROW..][..ROW];
+    (row[2] as usize, (row[2] + row[3]) as usize)
+}
+
+/// The frames of several rows. Those that lie side by side are one slice.
+fn slices<'a>(rows: &[u32], group: &[u32], slab: &'a [u8]) -> Vec<IoSlice<'a>> {
+    let mut ranges: Vec<(usize, usize)> = Vec::with_capacity(group.len());
+    for &row in group {
+        let (start, end) = range(rows, row);
+        match ranges.last_mut() {
+            Some((_, last)) if *last == start => *last = end,
+            _ => ranges.push((start, end)),
+        }
+    }
+    ranges
+        .iter()
+        .map(|&(start, end)| IoSlice::new(&slab[start..end]))
+        .collect()
 }
 
 /// Notes that a part was not sent, behind one that is blocked.

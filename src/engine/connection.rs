@@ -32,7 +32,11 @@ pub struct Connection {
     ended: bool,
     /// Whether both directions were closed when data was last read.
     hung_up: bool,
-    want_write: bool,
+    /// The socket once more, while the kernel takes no bytes: registered for
+    /// writing, and for nothing else.
+    blocked: Option<Box<AsyncFd<Socket>>>,
+    /// Why it cannot be known when the kernel takes bytes again.
+    failure: Option<io::Error>,
 }
 
 impl Connection {
@@ -47,7 +51,8 @@ impl Connection {
             reading: false,
             ended: false,
             hung_up: false,
-            want_write: false,
+            blocked: None,
+            failure: None,
         }
     }
 
@@ -113,16 +118,31 @@ impl Connection {
         }
     }
 
+    /// The socket.
+    pub fn socket(&self) -> &Socket {
+        self.socket.get_ref()
+    }
+
     /// Asks for a [`RowKind::Writable`] row once the kernel takes bytes again,
-    /// after a write that was cut short.
-    pub fn want_write(&mut self, cx: &mut Context<'_>) {
-        self.want_write = true;
-        // The cached readiness is from before the short write.
-        if let Poll::Ready(Ok(mut guard)) = self.socket.poll_write_ready(cx) {
-            guard.clear_ready();
+    /// after a write that was cut short. `blocked` is a duplicate of the socket
+    /// that is registered for writing.
+    pub fn want_write(&mut self, blocked: io::Result<AsyncFd<Socket>>, cx: &mut Context<'_>) {
+        match blocked {
+            Ok(blocked) => self.blocked = Some(Box::new(blocked)),
+            Err(error) => self.failure = Some(error),
         }
-        if self.socket.poll_write_ready(cx).is_ready() {
+        // Registers the waker, or has the failure reported.
+        if self.poll_blocked(cx).is_ready() {
             cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Ready when the kernel takes bytes again, or that cannot be known.
+    fn poll_blocked(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.blocked {
+            Some(blocked) => blocked.poll_write_ready(cx).map(drop),
+            None if self.failure.is_some() => Poll::Ready(()),
+            None => Poll::Pending,
         }
     }
 
@@ -130,8 +150,11 @@ impl Connection {
     /// bytes go into `buffer`, which is filled once at the most, or straight to
     /// where a large message stays.
     pub fn poll(&mut self, cx: &mut Context<'_>, buffer: &mut [u8], inbox: &mut Inbox<'_>) {
-        if self.want_write && self.socket.poll_write_ready(cx).is_ready() {
-            self.want_write = false;
+        if self.poll_blocked(cx).is_ready() {
+            if let Some(error) = self.failure.take() {
+                return self.fail(&error, inbox);
+            }
+            self.blocked = None;
             inbox.row(RowKind::Writable, 0, 0, 0);
         }
         if !self.reading || self.ended {
@@ -196,6 +219,38 @@ impl Connection {
                 Err(error) => return self.fail(&error, inbox),
             }
         }
+    }
+
+    /// Reads what has been received without asking first whether anything has.
+    /// False if that may not be all there is to do.
+    ///
+    /// What the driver may know of the socket stays as it is: a readiness that
+    /// it finds later is one for which a read finds nothing.
+    pub fn poll_now(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+        inbox: &mut Inbox<'_>,
+    ) -> bool {
+        let is_plain = self.reading
+            && !self.ended
+            && !self.hung_up
+            && self.backlog.is_empty()
+            && self.blocked.is_none()
+            && self.failure.is_none()
+            && !inbox.is_full()
+            && self.receiver.room(inbox).is_none();
+        if !is_plain {
+            return false;
+        }
+        // The end, and errors, are left to the driver, which knows more.
+        let Ok(read @ 1..) = self.socket.get_ref().read(buffer) else {
+            return false;
+        };
+        inbox.row(RowKind::Read, 0, 0, read);
+        self.decode(&buffer[..read], cx, inbox);
+        // If there may be more, of that the driver is yet to tell.
+        read < buffer.len() && self.receiver.room(inbox).is_none()
     }
 
     fn end(&mut self, inbox: &mut Inbox<'_>) {

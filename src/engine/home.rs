@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 
 use socket2::{Socket, Type};
 use tokio::io::unix::AsyncFd;
+use tokio::io::Interest;
 use tokio::runtime::{Builder, Runtime};
 
 use super::connection::Connection;
@@ -32,6 +33,47 @@ struct Resident {
     waker: Waker,
 }
 
+/// Whether one connection has the home to itself, as far as the last turns tell.
+#[derive(Debug, Default)]
+struct Alone {
+    id: u32,
+    /// How many turns of the driver in a row found this connection and no other.
+    seen: u8,
+    /// How many turns since then did without the driver.
+    tried: u8,
+}
+
+impl Alone {
+    /// Turns of the driver after which a connection is taken to be alone.
+    const ENOUGH: u8 = 3;
+    /// Turns that do without the driver at the most, so that others are seen.
+    const MOST: u8 = 8;
+
+    /// The connection to try.
+    fn candidate(&self) -> Option<u32> {
+        (self.seen >= Self::ENOUGH && self.tried < Self::MOST).then_some(self.id)
+    }
+
+    /// Takes note of which connections the driver found ready.
+    fn saw(&mut self, ready: &[u32]) {
+        match ready {
+            [id] if *id == self.id => self.seen = self.seen.saturating_add(1),
+            [id] => (self.id, self.seen) = (*id, 1),
+            [] => {}
+            _ => self.seen = 0,
+        }
+        self.tried = 0;
+    }
+
+    /// Takes note of whether the driver could be left out.
+    fn tried(&mut self, is_done: bool) {
+        self.tried += 1;
+        if !is_done {
+            self.seen = 0;
+        }
+    }
+}
+
 /// A runtime and the connections that live in it.
 pub struct Home {
     runtime: Runtime,
@@ -44,6 +86,7 @@ pub struct Home {
     freed: Vec<u32>,
     scratch: Vec<u32>,
     buffer: Box<[u8]>,
+    alone: Alone,
 }
 
 impl Home {
@@ -67,6 +110,7 @@ impl Home {
             freed: Vec::new(),
             scratch: Vec::new(),
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
+            alone: Alone::default(),
         })
     }
 
@@ -88,9 +132,10 @@ impl Home {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let _context = self.runtime.enter();
-        // SAFETY: the socket owns its descriptor, always gives the same one,
-        // and keeps it open until it is dropped, after its registration.
-        Ok(unsafe { AsyncFd::register(socket) }?)
+        // Not for writing as well: a socket can nearly always be written, so
+        // the epoll descriptor would be readable after every event until it is
+        // asked, even if the data has been read already (see `poll_now`).
+        register(socket, Interest::READABLE)
     }
 
     /// Takes in a connection, which does not read yet. Returns its id.
@@ -159,11 +204,12 @@ impl Home {
     /// Asks for a row when `id` takes bytes again; see
     /// [`Connection::want_write`].
     pub fn want_write(&mut self, id: u32) {
-        if let Some(Resident {
-            connection, waker, ..
-        }) = self.resident(id)
-        {
-            connection.want_write(&mut Context::from_waker(waker));
+        let _context = self.runtime.enter();
+        if let Some(Some(resident)) = self.residents.get_mut(id as usize) {
+            let mut cx = Context::from_waker(&resident.waker);
+            let socket = resident.connection.socket().try_clone();
+            let blocked = socket.and_then(|socket| register(socket, Interest::WRITABLE));
+            resident.connection.want_write(blocked, &mut cx);
         }
     }
 
@@ -190,12 +236,16 @@ impl Home {
     /// One turn: what happened goes into `inbox`.
     pub fn turn(&mut self, inbox: &mut Inbox<'_>) {
         self.free.append(&mut self.freed);
+        if self.turn_alone(inbox) {
+            return;
+        }
         let Self {
             runtime,
             queue,
             residents,
             scratch,
             buffer,
+            alone,
             ..
         } = self;
         let mut driven = false;
@@ -208,6 +258,7 @@ impl Home {
                 return Poll::Pending;
             }
             queue.take(scratch);
+            alone.saw(scratch);
             let mut ids = scratch.drain(..);
             for id in ids.by_ref() {
                 let Some(Some(resident)) = residents.get_mut(id as usize) else {
@@ -229,6 +280,25 @@ impl Home {
         runtime.block_on(tokio::task::unconstrained(turn));
     }
 
+    /// A turn of the one connection that was ready in each of the last turns,
+    /// without asking the driver, which costs a system call. False if the driver
+    /// is to be asked after all.
+    fn turn_alone(&mut self, inbox: &mut Inbox<'_>) -> bool {
+        let Some(id) = self.alone.candidate().filter(|_| self.queue.is_empty()) else {
+            return false;
+        };
+        let Some(Some(resident)) = self.residents.get_mut(id as usize) else {
+            return false;
+        };
+        inbox.begin(id);
+        let mut cx = Context::from_waker(&resident.waker);
+        let is_done = resident
+            .connection
+            .poll_now(&mut cx, &mut self.buffer, inbox);
+        self.alone.tried(is_done);
+        is_done
+    }
+
     fn resident(&mut self, id: u32) -> Option<&mut Resident> {
         self.residents.get_mut(id as usize)?.as_deref_mut()
     }
@@ -238,6 +308,13 @@ impl Drop for Home {
     fn drop(&mut self) {
         self.clear();
     }
+}
+
+/// Registers a socket with the runtime in whose context this is called.
+fn register(socket: Socket, interest: Interest) -> io::Result<AsyncFd<Socket>> {
+    // SAFETY: the socket owns its descriptor, always gives the same one, and
+    // keeps it open until it is dropped, after its registration.
+    Ok(unsafe { AsyncFd::register_with_interest(socket, interest) }?)
 }
 
 /// Finds the epoll descriptor of a runtime, which tokio does not hand out: it
