@@ -9,8 +9,9 @@ const {
 const { Readable } = require('stream');
 
 const native = require('./native');
+const { kConnection } = require('./symbols');
 
-const { kConnection, stats } = native;
+const { stats } = native;
 const { prototype } = net.Socket;
 
 /**

@@ -7,8 +7,26 @@ const { getSystemErrorMap } = require('util');
 
 const Outbox = require('./outbox');
 const binding = require('./binding');
-const { END, FAILED, Inbox, READ, ROW, WRITABLE } = require('./inbox');
+const decoderFlags = require('./decoder-flags');
+const {
+  BINARY,
+  CLOSE,
+  COMPRESSED,
+  END,
+  FAILED,
+  FRAGMENTS,
+  Inbox,
+  PING,
+  PONG,
+  READ,
+  ROW,
+  TEXT,
+  WRITABLE
+} = require('./inbox');
 const { EMPTY_BUFFER } = require('./constants');
+const { closePayload, controlPayload } = require('./payload');
+const { kConnection, kReceiver, kSender } = require('./symbols');
+const { toArrayBuffer } = require('./buffer-util');
 
 /**
  * How many connections were served by the native driver, how many by the stream
@@ -22,7 +40,14 @@ const MAX_BUFFERS = 512;
 /** How many connections are dispatched before replies go out. */
 const FLUSH_INTERVAL = 16;
 
-const kConnection = Symbol('kConnection');
+//
+// The first bytes of frames that are not fragmented (RFC 6455, section 5.2).
+//
+const TEXT_FRAME = 0x81;
+const BINARY_FRAME = 0x82;
+const CLOSE_FRAME = 0x88;
+const PING_FRAME = 0x89;
+const PONG_FRAME = 0x8a;
 
 const { write } = net.Socket.prototype;
 
@@ -65,7 +90,11 @@ let referenced = 0;
 /** Whether a turn is scheduled that no readiness would call for. */
 let scheduled = false;
 
-let dataListener = null;
+/**
+ * What `WebSocket` does about the events of its connection, and the listener of
+ * the `'data'` event of a socket that feeds the receiver.
+ */
+let callbacks = null;
 
 /**
  * A connection of the native driver.
@@ -75,15 +104,24 @@ class NativeConnection {
    * Creates a NativeConnection instance.
    *
    * @param {Number} id The id that the engine has given
-   * @param {net.Socket} socket The socket
+   * @param {net.Socket} [socket] The socket, if there is one
    * @param {WebSocket} websocket The `WebSocket`
    * @param {Buffer} head What was received with the handshake
+   * @param {Object} options The options of `setSocket()`
    */
-  constructor(id, socket, websocket, head) {
+  constructor(id, socket, websocket, head, options) {
     this.id = id;
     this.socket = socket;
-    this.receiver = websocket._receiver;
-    this.sender = websocket._sender;
+    this.websocket = websocket;
+    this.isActive = true;
+
+    //
+    // Whether events are emitted as they come, and whether frames can be built
+    // here.
+    //
+    this.isSynchronous = options.allowSynchronousEvents !== false;
+    this.hasOwnMasks = !!options.generateMask;
+
     this.bytesRead = 0;
     this.bytesWritten = 0;
 
@@ -117,7 +155,7 @@ class NativeConnection {
     //
     this._scope = websocket._isServer ? null : new AsyncResource('WEBSOCKET');
 
-    this.isReferenced = socket._handle.hasRef();
+    this.isReferenced = socket === null || socket._handle.hasRef();
     if (this.isReferenced) reference(1);
   }
 
@@ -129,6 +167,8 @@ class NativeConnection {
    */
   get isClear() {
     const { socket } = this;
+    if (socket === null) return true;
+
     const state = socket._writableState;
 
     return (
@@ -137,6 +177,52 @@ class NativeConnection {
       socket.writable &&
       socket.write === write
     );
+  }
+
+  /**
+   * Sends a message.
+   *
+   * @param {*} data The payload
+   * @param {Boolean} binary Whether it is binary
+   * @param {Boolean} mask Whether to mask it
+   * @param {Function} [cb] Callback
+   * @return {Boolean} `false` if this is not the way to send it
+   * @public
+   */
+  sendMessage(data, binary, mask, cb) {
+    return this.send(binary ? BINARY_FRAME : TEXT_FRAME, data, mask, cb);
+  }
+
+  /**
+   * Sends a ping or a pong.
+   *
+   * @param {String} name Which one
+   * @param {*} data The payload
+   * @param {Boolean} mask Whether to mask it
+   * @param {Function} [cb] Callback
+   * @return {Boolean} `false` if this is not the way to send it
+   * @throws {RangeError} If the payload is too long
+   * @public
+   */
+  sendControl(name, data, mask, cb) {
+    const firstByte = name === 'ping' ? PING_FRAME : PONG_FRAME;
+
+    return this.send(firstByte, controlPayload(data).data, mask, cb);
+  }
+
+  /**
+   * Sends a close frame.
+   *
+   * @param {Number} [code] The status code
+   * @param {(String|Buffer)} [reason] The reason
+   * @param {Boolean} mask Whether to mask the payload
+   * @param {Function} [cb] Callback
+   * @return {Boolean} `false` if this is not the way to send it
+   * @throws {(RangeError|TypeError)} If code or reason can't be sent
+   * @public
+   */
+  close(code, reason, mask, cb) {
+    return this.send(CLOSE_FRAME, closePayload(code, reason), mask, cb);
   }
 
   /**
@@ -150,12 +236,12 @@ class NativeConnection {
    * @public
    */
   send(firstByte, data, mask, cb) {
-    if ((mask && this.sender._generateMask !== undefined) || !this.isClear) {
-      return false;
-    }
-
+    if ((mask && this.hasOwnMasks) || !this.isClear) return false;
     if (!outbox.send(this, firstByte, data, mask, cb)) return false;
-    if (this.socket.timeout) this.socket._unrefTimer();
+
+    const { socket } = this;
+
+    if (socket !== null && socket.timeout) socket._unrefTimer();
     return true;
   }
 
@@ -202,9 +288,11 @@ class NativeConnection {
       return;
     }
 
-    if (isPair) this.socket.cork();
-    this.socket.write(bytes, cb);
-    if (isPair) this.socket.uncork();
+    const socket = this.getSocket();
+
+    if (isPair) socket.cork();
+    socket.write(bytes, cb);
+    if (isPair) socket.uncork();
   }
 
   /**
@@ -368,7 +456,7 @@ class NativeConnection {
     if (isReferenced === this.isReferenced) return;
 
     this.isReferenced = isReferenced;
-    if (connections[this.id] === this) reference(isReferenced ? 1 : -1);
+    if (this.isActive) reference(isReferenced ? 1 : -1);
   }
 
   /**
@@ -389,10 +477,17 @@ class NativeConnection {
   release() {
     if (!this._leave()) return;
 
-    if (this.receiver.isDecoding) {
-      this.receiver._decoder = engine.spill(this.id);
+    const receiver = this.websocket[kReceiver];
+
+    if (receiver && receiver.isDecoding) {
+      receiver._decoder = engine.spill(this.id);
     } else {
-      this.receiver._decoder = engine.release(this.id);
+      const decoder = engine.release(this.id);
+
+      //
+      // If there is one, it waits for an answer.
+      //
+      if (decoder !== null) this.websocket._receiver._decoder = decoder;
     }
   }
 
@@ -410,7 +505,7 @@ class NativeConnection {
 
     const decoder = engine.spill(this.id);
 
-    this.receiver._decoder = decoder;
+    this.websocket._receiver._decoder = decoder;
     this.head = EMPTY_BUFFER;
     return head.length === 0 ? decoder.takeRest() : head;
   }
@@ -422,14 +517,17 @@ class NativeConnection {
    * @private
    */
   _leave() {
-    if (connections[this.id] !== this) return false;
+    if (!this.isActive) return false;
 
     outbox.flush();
+    this.isActive = false;
     connections[this.id] = null;
     if (this.isReferenced) reference(-1);
 
-    this.receiver._connection = null;
-    this.sender._connection = null;
+    const { [kReceiver]: receiver, [kSender]: sender } = this.websocket;
+
+    if (receiver) receiver._connection = null;
+    if (sender) sender._connection = null;
     return true;
   }
 
@@ -457,39 +555,152 @@ class NativeConnection {
    */
   _dispatch(inbox, i, end) {
     const { rows } = inbox;
-    const { socket } = this;
-    let start = i;
     let bytes = 0;
 
-    if (socket.timeout) socket._unrefTimer();
+    if (this.socket !== null && this.socket.timeout) this.socket._unrefTimer();
 
-    for (; i < end; i += ROW) {
-      const kind = rows[i + 1] & 0xff;
-
-      if (kind !== READ && kind < END) continue;
-
-      if (start < i) this.receiver.receive(inbox, start, i, bytes);
-      start = i + ROW;
-
-      switch (kind) {
+    while (i < end) {
+      switch (rows[i + 1] & 0xff) {
         case READ:
           bytes = rows[i + 3];
           this.bytesRead += bytes;
+          i += ROW;
           break;
         case WRITABLE:
           this._continueWrite();
+          i += ROW;
           break;
         case END:
-          Readable.prototype.push.call(socket, null);
-          socket.read(0);
+          this._onEnd();
+          i += ROW;
           break;
         case FAILED:
-          socket.destroy(errnoException(rows[i + 3], 'read'));
+          this.getSocket().destroy(errnoException(rows[i + 3], 'read'));
+          i += ROW;
           break;
+        default:
+          i = this._receive(inbox, i, end, bytes);
+      }
+    }
+  }
+
+  /**
+   * Handles events of the decoder.
+   *
+   * @param {Inbox} inbox The batch
+   * @param {Number} i The index of the first word of the first row
+   * @param {Number} end The index after the last row
+   * @param {Number} bytes How many bytes were read
+   * @return {Number} The index after the last row that was handled
+   * @private
+   */
+  _receive(inbox, i, end, bytes) {
+    const { websocket } = this;
+    const { rows } = inbox;
+
+    if (websocket[kReceiver] === undefined && this.isSynchronous) {
+      try {
+        if (this._emit(inbox, i, rows[i + 1])) return i + ROW;
+      } catch (err) {
+        //
+        // As if each event had been delivered by a callback of its own.
+        //
+        binding.fatalException(err);
+        return i + ROW;
       }
     }
 
-    if (start < end) this.receiver.receive(inbox, start, end, bytes);
+    //
+    // This is what there is a receiver for.
+    //
+    let next = i + ROW;
+
+    while (next < end && isDecoded(rows[next + 1] & 0xff)) next += ROW;
+
+    websocket._receiver.receive(inbox, i, next, bytes);
+    return next;
+  }
+
+  /**
+   * Emits an event of the decoder, if it is one of those that do not need a
+   * receiver.
+   *
+   * @param {Inbox} inbox The batch
+   * @param {Number} i The index of the first word of the row
+   * @param {Number} word What the row says
+   * @return {Boolean} Whether it is
+   * @private
+   */
+  _emit(inbox, i, word) {
+    const { websocket } = this;
+
+    switch (word & 0xff) {
+      case TEXT:
+        if ((word >>> 8) & COMPRESSED) return false;
+        websocket.emit('message', inbox.payload(i), false);
+        return true;
+      case BINARY: {
+        const type = websocket._binaryType;
+
+        if ((word >>> 8) & COMPRESSED) return false;
+        if (type === 'nodebuffer') {
+          websocket.emit('message', inbox.payload(i), true);
+        } else if (type === 'arraybuffer') {
+          const data = inbox.payload(i);
+
+          websocket.emit(
+            'message',
+            data.length === 0 ? new ArrayBuffer(0) : toArrayBuffer(data),
+            true
+          );
+        } else {
+          return false;
+        }
+        return true;
+      }
+      case FRAGMENTS:
+        //
+        // Nobody asks for them, so the message that follows is like any other.
+        //
+        return (
+          ((inbox.rows[i + ROW + 1] >>> 8) & COMPRESSED) === 0 &&
+          websocket._binaryType !== 'fragments' &&
+          websocket._binaryType !== 'blob'
+        );
+      case PING:
+        callbacks.onPing(websocket, inbox.payload(i));
+        return true;
+      case PONG:
+        websocket.emit('pong', inbox.payload(i));
+        return true;
+      case CLOSE:
+        callbacks.onConclude(websocket, word >>> 8, inbox.payload(i));
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  /**
+   * Handles the end of what the peer sends.
+   *
+   * @private
+   */
+  _onEnd() {
+    const socket = this.getSocket();
+
+    Readable.prototype.push.call(socket, null);
+    socket.read(0);
+  }
+
+  /**
+   * Gives the socket, and makes it if there is none.
+   *
+   * @return {net.Socket} The socket
+   * @public
+   */
+  getSocket() {
+    return this.socket;
   }
 }
 
@@ -498,20 +709,22 @@ module.exports = {
   adopt,
   errnoException,
   isDataListener,
-  kConnection,
-  setDataListener,
+  setCallbacks,
   stats
 };
 
 /**
- * Tells which listener of the `'data'` event of a socket is the one that feeds
- * the receiver.
+ * Tells what to call.
  *
- * @param {Function} listener The listener
+ * @param {Object} functions The functions
+ * @param {Function} functions.onData The listener of the `'data'` event of a
+ *     socket that feeds the receiver
+ * @param {Function} functions.onConclude Handles the close frame of the peer
+ * @param {Function} functions.onPing Handles a ping
  * @public
  */
-function setDataListener(listener) {
-  dataListener = listener;
+function setCallbacks(functions) {
+  callbacks = functions;
 }
 
 /**
@@ -522,19 +735,20 @@ function setDataListener(listener) {
  * @public
  */
 function isDataListener(listener) {
-  return listener === dataListener;
+  return listener === callbacks.onData;
 }
 
 /**
  * Lets the native driver serve a socket if it can.
  *
- * @param {WebSocket} websocket The `WebSocket`, with its receiver and sender
+ * @param {WebSocket} websocket The `WebSocket`
  * @param {Duplex} socket The socket
  * @param {Buffer} head What was received with the handshake
+ * @param {Object} options The options of `setSocket()`
  * @return {Boolean} Whether it does; `head` is used then
  * @public
  */
-function adopt(websocket, socket, head) {
+function adopt(websocket, socket, head, options) {
   if (engine === null && isPlain(socket)) start();
 
   if (
@@ -542,7 +756,7 @@ function adopt(websocket, socket, head) {
     engine !== false &&
     isPlain(socket) &&
     isSuitable(socket) &&
-    take(websocket, socket, head)
+    take(websocket, socket, head, options)
   ) {
     stats.native++;
     return true;
@@ -601,10 +815,11 @@ function isSuitable(socket) {
  * @param {WebSocket} websocket The `WebSocket`
  * @param {net.Socket} socket The socket
  * @param {Buffer} head What was received with the handshake
+ * @param {Object} options The options of `setSocket()`
  * @return {Boolean} Whether that was possible
  * @private
  */
-function take(websocket, socket, head) {
+function take(websocket, socket, head, options) {
   const handle = socket._handle;
 
   if (handle.reading) {
@@ -619,19 +834,27 @@ function take(websocket, socket, head) {
 
   if (length > 0) head = Buffer.concat([head, socket.read(length)]);
 
-  const receiver = websocket._receiver;
-  const id = engine.adopt(handle.fd, ...receiver.decoderOptions());
+  const id = engine.adopt(
+    handle.fd,
+    decoderFlags(
+      websocket._isServer,
+      options.skipUTF8Validation,
+      websocket._extensions
+    ),
+    Math.max(options.maxPayload | 0, 0),
+    Math.max(options.maxFragments | 0, 0),
+    Math.max(options.maxBufferedChunks | 0, 0)
+  );
 
   if (id === -1) {
     if (length > 0) socket.unshift(head.subarray(head.length - length));
     return false;
   }
 
-  const connection = new NativeConnection(id, socket, websocket, head);
+  const connection = new NativeConnection(id, socket, websocket, head, options);
 
   connections[id] = connection;
-  receiver._connection = connection;
-  websocket._sender._connection = connection;
+  websocket[kConnection] = connection;
   nativeSocket.convert(socket, connection);
   return true;
 }
@@ -687,7 +910,7 @@ function readHead(connection) {
   connection.head = EMPTY_BUFFER;
   connection.reading = false;
   connection.setReading(true);
-  dataListener.call(connection.socket, head);
+  callbacks.onData.call(connection.socket, head);
 }
 
 /**
@@ -787,6 +1010,17 @@ function runTicks() {
       binding.fatalException(err);
     }
   }
+}
+
+/**
+ * Whether a row is about what the decoder has found.
+ *
+ * @param {Number} kind The kind of the row
+ * @return {Boolean} `true` if it is
+ * @private
+ */
+function isDecoded(kind) {
+  return kind !== READ && kind < END;
 }
 
 /**
