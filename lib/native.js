@@ -5,6 +5,7 @@ const { AsyncResource } = require('async_hooks');
 const { Readable } = require('stream');
 const { getSystemErrorMap } = require('util');
 
+const NativeListener = require('./native-listener');
 const Outbox = require('./outbox');
 const binding = require('./binding');
 const decoderFlags = require('./decoder-flags');
@@ -21,11 +22,12 @@ const {
   READ,
   ROW,
   TEXT,
+  UPGRADE,
   WRITABLE
 } = require('./inbox');
-const { EMPTY_BUFFER } = require('./constants');
+const { EMPTY_BUFFER, kWebSocket } = require('./constants');
 const { closePayload, controlPayload } = require('./payload');
-const { kConnection, kReceiver, kSender } = require('./symbols');
+const { kConnection, kReceiver, kSender, kSocket } = require('./symbols');
 const { toArrayBuffer } = require('./buffer-util');
 
 /**
@@ -36,6 +38,13 @@ const stats = { native: 0, stream: 0, spilled: 0 };
 
 /** `MAX_SLICES` of `src/binding/outbox.rs`. */
 const MAX_BUFFERS = 512;
+
+//
+// What a turn of `src/binding/engine.rs` says besides its events: another one is
+// due, and connections have not sent their request yet.
+//
+const DUE = 1;
+const AWAITED = 2;
 
 /** How many connections are dispatched before replies go out. */
 const FLUSH_INTERVAL = 16;
@@ -84,8 +93,14 @@ let lentInbox = null;
 /** By the ids that the engine gives. */
 const connections = [];
 
+/** Those that accept connections. Their ids are in the same numbers. */
+const listeners = new Set();
+
 /** How many connections keep the process alive. */
 let referenced = 0;
+
+/** The asynchronous context of what is not called by the event loop. */
+const root = new AsyncResource('OXWS');
 
 /** Whether a turn is scheduled that no readiness would call for. */
 let scheduled = false;
@@ -95,6 +110,9 @@ let scheduled = false;
  * the `'data'` event of a socket that feeds the receiver.
  */
 let callbacks = null;
+
+/** Connections whose `'close'` event is due when those of sockets are. */
+let closing = [];
 
 /**
  * A connection of the native driver.
@@ -114,6 +132,13 @@ class NativeConnection {
     this.socket = socket;
     this.websocket = websocket;
     this.isActive = true;
+
+    //
+    // Where a connection without a socket comes from, and whether its side has
+    // ended.
+    //
+    this.listener = null;
+    this.hasEnded = false;
 
     //
     // Whether events are emitted as they come, and whether frames can be built
@@ -540,7 +565,7 @@ class NativeConnection {
    * @public
    */
   dispatch(inbox, i, end) {
-    if (this._scope === null) this._scope = new AsyncResource('WEBSOCKET');
+    if (this._scope === null) this._scope = createScope();
 
     this._scope.runInAsyncScope(this._dispatch, this, inbox, i, end);
   }
@@ -687,10 +712,84 @@ class NativeConnection {
    * @private
    */
   _onEnd() {
+    if (this.hasEnded && this.websocket._closeFrameReceived) {
+      this._close();
+      return;
+    }
+
     const socket = this.getSocket();
 
     Readable.prototype.push.call(socket, null);
     socket.read(0);
+  }
+
+  /**
+   * Ends what is sent on a connection without a socket.
+   *
+   * @public
+   */
+  end() {
+    outbox.flush();
+
+    //
+    // What the kernel did not take is in the queue of a socket.
+    //
+    if (this.socket !== null) {
+      this.socket.end();
+    } else {
+      this.hasEnded = true;
+      engine.shutdown(this.id);
+    }
+  }
+
+  /**
+   * Closes a connection without a socket after both sides have ended.
+   *
+   * @private
+   */
+  _close() {
+    const { server } = this.listener;
+
+    this.release();
+
+    //
+    // As a socket does that is destroyed.
+    //
+    server._connections--;
+    server._emitCloseIfDrained();
+
+    closing.push(this);
+    if (closing.length === 1) engine.awaitClosing();
+  }
+
+  /**
+   * Emits the `'close'` event.
+   *
+   * @public
+   */
+  finish() {
+    this._enter(this._finish);
+  }
+
+  /**
+   * Tells the `WebSocket` that the connection is closed.
+   *
+   * @private
+   */
+  _finish() {
+    callbacks.onClose(this.websocket);
+  }
+
+  /**
+   * Calls a method in the asynchronous context of the connection.
+   *
+   * @param {Function} method The method
+   * @private
+   */
+  _enter(method) {
+    if (this._scope === null) this._scope = root.runInAsyncScope(createScope);
+
+    this._scope.runInAsyncScope(method, this);
   }
 
   /**
@@ -700,7 +799,41 @@ class NativeConnection {
    * @public
    */
   getSocket() {
+    if (this.socket === null) {
+      this._enter(this._createSocket);
+    }
+
     return this.socket;
+  }
+
+  /**
+   * Makes the socket.
+   *
+   * @private
+   */
+  _createSocket() {
+    const { listener, websocket } = this;
+    const socket = this.isActive
+      ? listener.createSocket(engine.duplicate(this.id))
+      : null;
+
+    if (socket === null) {
+      //
+      // The connection is closed, or there are no descriptors left.
+      //
+      this.socket = websocket[kSocket] = new net.Socket();
+      if (this.isActive) this._close();
+      nativeSocket.retire(this.socket, this);
+      this.socket.destroy();
+      return;
+    }
+
+    this.socket = websocket[kSocket] = socket;
+    socket[kWebSocket] = websocket;
+    nativeSocket.convert(socket, this);
+    socket.setNoDelay();
+    callbacks.listenToSocket(socket);
+    if (this.hasEnded) socket.end();
   }
 }
 
@@ -709,6 +842,8 @@ module.exports = {
   adopt,
   errnoException,
   isDataListener,
+  listen,
+  open,
   setCallbacks,
   stats
 };
@@ -764,6 +899,84 @@ function adopt(websocket, socket, head, options) {
 
   stats.stream++;
   return false;
+}
+
+/**
+ * Accepts the connections of an HTTP server, as far as they ask for nothing
+ * unusual.
+ *
+ * @param {http.Server} server The server, which listens
+ * @param {Function} accept Called with the listener, the id of a connection, the
+ *     value of its `Sec-WebSocket-Accept` and the head of its request; returns
+ *     `false` to have Node handle it
+ * @public
+ */
+function listen(server, accept) {
+  if (!NativeListener.isSuitable(server)) return;
+  if (engine === null) start();
+  if (engine === false) return;
+
+  const listener = new NativeListener(server, engine, accept);
+
+  if (listener.id >= 0) {
+    connections[listener.id] = listener;
+    listeners.add(listener);
+  }
+}
+
+/**
+ * Lets in a connection of a listener.
+ *
+ * @param {WebSocket} websocket The `WebSocket`
+ * @param {Object} source Where the connection comes from
+ * @param {NativeListener} source.listener The listener
+ * @param {Number} source.id The id of the connection
+ * @param {Number} source.received How many bytes have been received
+ * @param {(Buffer|String)[]} response What to send first
+ * @param {Object} options The options of `setSocket()`
+ * @public
+ */
+function open(websocket, { listener, id, received }, response, options) {
+  engine.accept(id, ...decoderOptions(websocket, options));
+
+  const connection = new NativeConnection(
+    id,
+    null,
+    websocket,
+    EMPTY_BUFFER,
+    options
+  );
+
+  connection.listener = listener;
+  connection.bytesRead = received;
+  connections[id] = connection;
+  websocket[kConnection] = connection;
+  listener.server._connections++;
+  stats.native++;
+
+  outbox.sendRaw(connection, response);
+  connection.setReading(true);
+}
+
+/**
+ * What the decoder of a connection has to know.
+ *
+ * @param {WebSocket} websocket The `WebSocket`
+ * @param {Object} options The options of `setSocket()`
+ * @return {Number[]} Flags and limits, as the addon wants them
+ * @private
+ */
+function decoderOptions(websocket, options) {
+  return [
+    decoderFlags(
+      websocket._isServer,
+      options.skipUTF8Validation,
+      websocket._extensions
+    ),
+    Math.max(options.maxPayload | 0, 0),
+    Math.max(options.maxFragments | 0, 0),
+    Math.max(options.maxBufferedChunks | 0, 0)
+  ];
 }
 
 /**
@@ -834,17 +1047,7 @@ function take(websocket, socket, head, options) {
 
   if (length > 0) head = Buffer.concat([head, socket.read(length)]);
 
-  const id = engine.adopt(
-    handle.fd,
-    decoderFlags(
-      websocket._isServer,
-      options.skipUTF8Validation,
-      websocket._extensions
-    ),
-    Math.max(options.maxPayload | 0, 0),
-    Math.max(options.maxFragments | 0, 0),
-    Math.max(options.maxBufferedChunks | 0, 0)
-  );
+  const id = engine.adopt(handle.fd, ...decoderOptions(websocket, options));
 
   if (id === -1) {
     if (length > 0) socket.unshift(head.subarray(head.length - length));
@@ -866,7 +1069,7 @@ function take(websocket, socket, head, options) {
  */
 function start() {
   try {
-    engine = new binding.Engine(turn);
+    engine = new binding.Engine(turn, finishClosing);
   } catch (err) {
     engine = false;
     return;
@@ -924,7 +1127,7 @@ function schedule() {
   scheduled = true;
   setImmediate(() => {
     scheduled = false;
-    turn();
+    root.runInAsyncScope(turn);
   });
 }
 
@@ -948,7 +1151,8 @@ function turn() {
   let sinceFlush = 0;
   let i = ROW;
 
-  const isDue = rows[2] !== 0;
+  const isDue = (rows[2] & DUE) !== 0;
+  const isAwaited = (rows[2] & AWAITED) !== 0;
 
   inbox.commit(engine);
   outbox.dispatching = true;
@@ -957,13 +1161,22 @@ function turn() {
     const id = rows[i];
     let next = i + ROW;
 
-    while (next < end && rows[next] === id) next += ROW;
+    //
+    // Each connection that is handed over by a listener is one of its own.
+    //
+    if ((rows[i + 1] & 0xff) < UPGRADE) {
+      while (next < end && rows[next] === id) next += ROW;
+    }
 
-    const connection = connections[id];
+    //
+    // A connection that asks to be let in is nobody yet.
+    //
+    const isNew = (rows[i + 1] & 0xff) === UPGRADE;
+    const target = connections[isNew ? rows[i + 1] >>> 8 : id];
 
-    if (connection !== null) {
+    if (target !== null && target !== undefined) {
       try {
-        connection.dispatch(inbox, i, next);
+        target.dispatch(inbox, i, next);
       } catch (err) {
         binding.fatalException(err);
       }
@@ -990,6 +1203,39 @@ function turn() {
   // After what the listeners have scheduled.
   //
   if (isDue) schedule();
+  if (isAwaited) for (const listener of listeners) listener.watchSilence();
+}
+
+/**
+ * Emits the `'close'` events that are due, the last one first: that is the order
+ * in which libuv closes handles.
+ *
+ * @private
+ */
+function finishClosing() {
+  const list = closing;
+
+  closing = [];
+
+  for (let i = list.length - 1; i >= 0; i--) {
+    try {
+      list[i].finish();
+    } catch (err) {
+      binding.fatalException(err);
+    }
+
+    if (i > 0) runTicks();
+  }
+}
+
+/**
+ * Makes the asynchronous context of a server's connection.
+ *
+ * @return {AsyncResource} The context
+ * @private
+ */
+function createScope() {
+  return new AsyncResource('WEBSOCKET');
 }
 
 /**

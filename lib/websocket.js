@@ -18,7 +18,13 @@ const {
   kWebSocket,
   NOOP
 } = require('./constants');
-const { kConnection, kReceiver, kSender, kSocket } = require('./symbols');
+const {
+  kConnection,
+  kOpen,
+  kReceiver,
+  kSender,
+  kSocket
+} = require('./symbols');
 const {
   EventTarget: { addEventListener, removeEventListener }
 } = require('./event-target');
@@ -161,7 +167,7 @@ class WebSocket extends EventEmitter {
    * @private
    */
   get _socket() {
-    if (this[kSocket] === undefined) this[kConnection].createSocket();
+    if (this[kSocket] === undefined) this[kConnection].getSocket();
     return this[kSocket];
   }
 
@@ -310,6 +316,26 @@ class WebSocket extends EventEmitter {
     if (!isServed && head.length > 0) socket.unshift(head);
 
     listenToSocket(socket);
+
+    this._readyState = WebSocket.OPEN;
+    this.emit('open');
+  }
+
+  /**
+   * Start to use a connection of the native listener. What `setSocket()` does,
+   * without a socket.
+   *
+   * @param {Object} source Where the connection comes from, see `native.open()`
+   * @param {(Buffer|String)[]} response What to send first
+   * @param {Object} options Options, those of `setSocket()`
+   * @private
+   */
+  [kOpen](source, response, options) {
+    this[kOptions] = options;
+    this[kReceiver] = this[kSender] = this[kSocket] = undefined;
+
+    native.open(this, source, response, options);
+    createHalves(this, true);
 
     this._readyState = WebSocket.OPEN;
     this.emit('open');

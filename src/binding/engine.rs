@@ -4,7 +4,7 @@
 //! Readiness calls JavaScript once; JavaScript asks for the turn's batch,
 //! dispatches it, and hands over what was sent meanwhile in one flush.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 use std::ptr;
@@ -17,7 +17,7 @@ use napi_derive::napi;
 use super::decoder::{config, fill, take_owned, Decoder};
 use super::memory::{Lent, Memory};
 use super::outbox;
-use super::uv::{Poll, Watcher};
+use super::uv::{self, Poll, Watcher};
 use crate::engine::home::Home;
 use crate::engine::inbox::Owned;
 use crate::protocol::frame::MAX_HEADER;
@@ -40,6 +40,10 @@ struct LentOutbox {
 pub(super) struct Nest {
     home: RefCell<Home>,
     poll: RefCell<Option<Poll>>,
+    /// What to call in a closing phase.
+    closing: Caller,
+    /// Whether the environment has ended, so that nothing may be called.
+    has_ended: Cell<bool>,
     inbox: RefCell<Option<LentInbox>>,
     outbox: RefCell<Option<LentOutbox>>,
     owned: RefCell<Vec<Owned>>,
@@ -55,16 +59,23 @@ pub struct Engine {
 #[napi]
 impl Engine {
     /// Nests a runtime in the event loop. `on_ready` is called without
-    /// arguments when a turn is due; it must not throw.
+    /// arguments when a turn is due, `on_closing` in the closing phase that
+    /// [`Engine::await_closing`] asks for; they must not throw.
     ///
     /// # Errors
     /// Where nesting is impossible: no `/proc`, no libuv, no descriptors left.
     #[napi(constructor)]
-    pub fn new(env: Env, on_ready: Function<'_, (), ()>) -> Result<Self> {
+    pub fn new(
+        env: Env,
+        on_ready: Function<'_, (), ()>,
+        on_closing: Function<'_, (), ()>,
+    ) -> Result<Self> {
         let home = Home::new().map_err(|error| Error::from_reason(error.to_string()))?;
         let nest = Rc::new(Nest {
             home: RefCell::new(home),
             poll: RefCell::new(None),
+            closing: Caller::new(&env, &on_closing)?,
+            has_ended: Cell::new(false),
             inbox: RefCell::default(),
             outbox: RefCell::default(),
             owned: RefCell::default(),
@@ -268,6 +279,28 @@ impl Engine {
         home.is_due()
     }
 
+    /// Has `on_closing` called in the closing phase of the event loop's current
+    /// iteration.
+    ///
+    /// # Errors
+    /// When the loop is not to be had.
+    #[napi]
+    pub fn await_closing(&self) -> Result<()> {
+        let uv_loop = self.env.get_uv_event_loop()?;
+        let nest = Rc::downgrade(&self.nest);
+        let closed = move || {
+            if let Some(nest) = nest.upgrade().filter(|nest| !nest.has_ended.get()) {
+                nest.closing.ready();
+            }
+        };
+        // SAFETY: the loop is that of this environment, whose thread this is.
+        let is_set = unsafe { uv::in_closing_phase(uv_loop.cast(), Box::new(closed)) };
+        match is_set {
+            true => Ok(()),
+            false => Err(Error::from_reason("no closing phase")),
+        }
+    }
+
     /// ws's `_totalPayloadLength` of a connection.
     #[napi]
     pub fn total_payload_length(&self, id: u32) -> f64 {
@@ -391,6 +424,7 @@ unsafe extern "C" fn on_environment_end(
     // hook once.
     let cleanup = unsafe { Box::from_raw(data.cast::<Cleanup>()) };
     let poll = cleanup.nest.poll.borrow_mut().take();
+    cleanup.nest.has_ended.set(true);
     // What refers to JavaScript memory goes while the environment is whole; the
     // rest of the nest may outlive this.
     cleanup.nest.home.borrow_mut().clear();
