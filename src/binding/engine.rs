@@ -38,7 +38,7 @@ struct LentOutbox {
 
 /// The home, its memory, and what its turns leave behind.
 pub(super) struct Nest {
-    home: RefCell<Home>,
+    pub(super) home: RefCell<Home>,
     poll: RefCell<Option<Poll>>,
     inbox: RefCell<Option<LentInbox>>,
     outbox: RefCell<Option<LentOutbox>>,
@@ -48,8 +48,8 @@ pub(super) struct Nest {
 /// The native driver of one environment.
 #[napi]
 pub struct Engine {
-    env: Env,
-    nest: Rc<Nest>,
+    pub(super) env: Env,
+    pub(super) nest: Rc<Nest>,
 }
 
 #[napi]
