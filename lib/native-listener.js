@@ -14,9 +14,6 @@ const sockets = diagnostics.channel('net.server.socket');
 /** `SOCKET` of the types of handles. */
 const SOCKET = 0;
 
-/** The length of a `Sec-WebSocket-Accept`, which precedes the head. */
-const ACCEPT_LENGTH = 28;
-
 /** How many ms a connection may be silent before Node takes care of it. */
 const PATIENCE = 1000;
 
@@ -33,9 +30,8 @@ class NativeListener {
    *
    * @param {http.Server} server The server, which listens
    * @param {Object} engine The addon's engine
-   * @param {Function} accept Called with this, the id of a connection, its
-   *     `Sec-WebSocket-Accept` and the head of its request; returns `false` to
-   *     have Node handle it
+   * @param {Function} accept Called with this, the id of a connection and the
+   *     head of its request; returns `false` to have Node handle it
    */
   constructor(server, engine, accept) {
     this.server = server;
@@ -135,17 +131,15 @@ class NativeListener {
    * Handles a request for an upgrade.
    *
    * @param {Number} id The id of the connection
-   * @param {Buffer} payload The `Sec-WebSocket-Accept`, and the head
+   * @param {Buffer} head Its head
    * @private
    */
-  _onUpgrade(id, payload) {
-    const head = payload.subarray(ACCEPT_LENGTH);
+  _onUpgrade(id, head) {
     let isAccepted;
 
     try {
       isAccepted =
-        NativeListener.isPlain(this.server) &&
-        this._accept(this, id, payload.subarray(0, ACCEPT_LENGTH), head);
+        NativeListener.isPlain(this.server) && this._accept(this, id, head);
     } catch (err) {
       //
       // The class of the program's has thrown. (Its handlers are called when

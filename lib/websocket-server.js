@@ -23,6 +23,7 @@ const RESPONSE =
   'Connection: Upgrade\r\n' +
   'Sec-WebSocket-Accept: ';
 
+const KEY_FIELD = /\r\nsec-websocket-key:[ \t]*(.*?)[ \t]*\r\n/i;
 const PROTOCOL_FIELD = /\r\nsec-websocket-protocol:[ \t]*(.*?)[ \t]*\r\n/i;
 const EXTENSIONS_FIELD = /\r\nsec-websocket-extensions:[ \t]*(.*?)[ \t]*\r\n/i;
 
@@ -436,8 +437,8 @@ function addListeners(emitter, listeners) {
 function listenNatively(server, httpServer) {
   if (server._server !== httpServer || !canAccept(server)) return;
 
-  native.listen(httpServer, (listener, id, accept, head) => {
-    return acceptNatively(server, listener, id, accept, head);
+  native.listen(httpServer, (listener, id, head) => {
+    return acceptNatively(server, listener, id, head);
   });
 }
 
@@ -470,12 +471,11 @@ function canAccept(server) {
  * @param {WebSocketServer} server The server
  * @param {NativeListener} listener The listener
  * @param {Number} id The id of the connection
- * @param {Buffer} accept The value of the `Sec-WebSocket-Accept` header
  * @param {Buffer} head The head of the request
  * @return {Boolean} `false` if Node is to handle it
  * @private
  */
-function acceptNatively(server, listener, id, accept, head) {
+function acceptNatively(server, listener, id, head) {
   if (!canAccept(server)) return false;
 
   const { options } = server;
@@ -517,7 +517,7 @@ function acceptNatively(server, listener, id, accept, head) {
 
   ws[kOpen](
     { listener, id, received: head.length },
-    [RESPONSE, accept, `${fields}\r\n\r\n`],
+    [`${RESPONSE}${acceptKey(readField(text, KEY_FIELD))}${fields}\r\n\r\n`],
     readLimits(server)
   );
 

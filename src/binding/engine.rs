@@ -23,6 +23,10 @@ use crate::engine::inbox::Owned;
 use crate::protocol::frame::MAX_HEADER;
 use crate::protocol::receiver::Receiver;
 
+/// Flags of a turn's result.
+const DUE: u32 = 1;
+const AWAITED: u32 = 2;
+
 /// The memory of the next batch.
 struct LentInbox {
     rows: Lent<u32>,
@@ -38,7 +42,7 @@ struct LentOutbox {
 
 /// The home, its memory, and what its turns leave behind.
 pub(super) struct Nest {
-    home: RefCell<Home>,
+    pub(super) home: RefCell<Home>,
     poll: RefCell<Option<Poll>>,
     /// What to call in a closing phase.
     closing: Caller,
@@ -52,8 +56,8 @@ pub(super) struct Nest {
 /// The native driver of one environment.
 #[napi]
 pub struct Engine {
-    env: Env,
-    nest: Rc<Nest>,
+    pub(super) env: Env,
+    pub(super) nest: Rc<Nest>,
 }
 
 #[napi]
@@ -163,7 +167,9 @@ impl Engine {
     }
 
     /// One turn. The memory is that of [`Engine::lend_inbox`]; the third word of
-    /// the header is 1 if another turn is due. Returns the number of rows.
+    /// the header says with [`DUE`] that another turn is due, and with
+    /// [`AWAITED`] that there are connections whose request is yet to come.
+    /// Returns the number of rows.
     #[napi]
     pub fn turn(&self) -> u32 {
         let mut home = self.nest.home.borrow_mut();
@@ -176,7 +182,8 @@ impl Engine {
         let slab = slab.borrow().get_mut(*used..).unwrap_or_default();
         let count = fill(self.env, rows, slab, &mut owned, |inbox| {
             home.turn(inbox);
-            home.is_due().into()
+            let due = if home.is_due() { DUE } else { 0 };
+            due | if home.is_awaiting() { AWAITED } else { 0 }
         });
         *used += rows.get(1).copied().unwrap_or_default() as usize;
         count

@@ -18,6 +18,8 @@ mod codec;
 mod decoder;
 #[cfg(target_os = "linux")]
 mod engine;
+#[cfg(target_os = "linux")]
+mod listener;
 mod memory;
 #[cfg(target_os = "linux")]
 mod outbox;

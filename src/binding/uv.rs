@@ -1,5 +1,6 @@
 //! libuv's handles: one that watches a descriptor from within Node's event
-//! loop, and ones that live only to be called in its closing phase.
+//! loop, and ones that live only to be called in its closing phase; and the
+//! epoll descriptor of that loop, to have another one not watched for a while.
 //!
 //! The functions are looked up in the running process, not linked: runtimes
 //! that load Node addons without being Node (Bun, Deno) do not all have them,
@@ -8,6 +9,7 @@
 
 use std::alloc::Layout;
 use std::ffi::{c_int, c_void, CStr};
+use std::io;
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
 
@@ -101,6 +103,62 @@ impl Functions {
                 >(close)
             },
         })
+    }
+}
+
+/// The epoll descriptor of a loop, behind the back of its handles.
+pub struct Backend {
+    epoll: RawFd,
+}
+
+impl Backend {
+    /// That of the given loop. `None` when libuv is not to be had, or the loop
+    /// has none.
+    ///
+    /// # Safety
+    /// `uv_loop` is the loop of the calling thread, and what this gives is not
+    /// used after it has ended.
+    pub unsafe fn of(uv_loop: *const c_void) -> Option<Self> {
+        let backend_fd = symbol(c"uv_backend_fd")?;
+        // SAFETY: as in `Functions::find`.
+        let backend_fd = unsafe {
+            std::mem::transmute::<NonNull<c_void>, unsafe extern "C" fn(*const c_void) -> c_int>(
+                backend_fd,
+            )
+        };
+        // SAFETY: the loop is initialised, as the caller promises.
+        let epoll = unsafe { backend_fd(uv_loop) };
+        (epoll >= 0).then_some(Self { epoll })
+    }
+
+    /// Has `fd`, of a handle that is watched for reading only, not watched.
+    ///
+    /// # Errors
+    /// The kernel's; `ENOENT` if it is not watched yet, which libuv sees to when
+    /// it next waits.
+    pub fn forget(&self, fd: RawFd) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, fd)
+    }
+
+    /// Has `fd` watched again, as libuv does it.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn watch(&self, fd: RawFd) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd)
+    }
+
+    fn control(&self, operation: c_int, fd: RawFd) -> io::Result<()> {
+        let mut event = libc::epoll_event {
+            events: libc::EPOLLIN as u32,
+            u64: u64::from(fd.unsigned_abs()),
+        };
+        // SAFETY: the event is valid for the call; wrong descriptors are an
+        // error.
+        match unsafe { libc::epoll_ctl(self.epoll, operation, fd, &mut event) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
     }
 }
 

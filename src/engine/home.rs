@@ -7,7 +7,9 @@
 //! here knows that loop, JavaScript, or whose thread this is.
 
 use std::io::{self, IoSlice};
-use std::os::fd::{BorrowedFd, RawFd};
+use std::mem::MaybeUninit;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -18,6 +20,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::connection::Connection;
 use super::inbox::Inbox;
+use super::listener::{Ids, Lobby};
 use super::ready::{ReadyQueue, ReadyWaker};
 use crate::protocol::receiver::{Receiver, Sink};
 
@@ -82,6 +85,8 @@ pub struct Home {
     /// By id. An id is free for reuse only from the next turn on: rows of the
     /// batch being dispatched may still name it.
     residents: Vec<Option<Box<Resident>>>,
+    /// Who else has an id, and no resident.
+    lobby: Lobby,
     free: Vec<u32>,
     freed: Vec<u32>,
     scratch: Vec<u32>,
@@ -106,6 +111,7 @@ impl Home {
             epoll,
             queue: Arc::default(),
             residents: Vec::new(),
+            lobby: Lobby::default(),
             free: Vec::new(),
             freed: Vec::new(),
             scratch: Vec::new(),
@@ -158,10 +164,108 @@ impl Home {
 
     /// Lets a connection go; its duplicate of the descriptor is closed.
     pub fn release(&mut self, id: u32) -> Option<Connection> {
-        let resident = self.residents.get_mut(id as usize)?.take()?;
-        self.freed.push(id);
         let _context = self.runtime.enter();
+        let Some(resident) = self.residents.get_mut(id as usize)?.take() else {
+            if self.lobby.take(id).is_some() {
+                self.freed.push(id);
+            }
+            return None;
+        };
+        self.freed.push(id);
         Some(resident.connection)
+    }
+
+    /// Takes in a listening socket: duplicates it, and accepts connections from
+    /// the next turn on. Returns its id.
+    ///
+    /// # Errors
+    /// As for [`Self::register`].
+    pub fn listen(&mut self, fd: BorrowedFd<'_>) -> io::Result<u32> {
+        let socket = self.register(fd)?;
+        let id = vacant(&mut self.free, &mut self.residents);
+        self.lobby.listen(id, socket, fd.as_raw_fd(), &self.queue);
+        Ok(id)
+    }
+
+    /// Lets a listener go. Gives the number of the descriptor that it had
+    /// duplicated, and the connections whose request has not been seen.
+    pub fn unlisten(&mut self, id: u32) -> Option<(RawFd, Vec<OwnedFd>)> {
+        let context = self.runtime.enter();
+        let origin = self.lobby.unlisten(id)?;
+        drop(context);
+        self.freed.push(id);
+        let waiting = self.lobby.all(id);
+        Some((origin, self.hand_over_all(waiting)))
+    }
+
+    /// Whether any listener has connections that have not sent their request.
+    pub fn is_awaiting(&self) -> bool {
+        self.lobby.is_awaiting()
+    }
+
+    /// How many connections of a listener have not sent their request yet.
+    pub fn waiting(&self, listener: u32) -> usize {
+        self.lobby.count(listener)
+    }
+
+    /// Gives those connections of a listener that have been there, without
+    /// sending anything, since this was last called.
+    pub fn take_silent(&mut self, listener: u32) -> Vec<OwnedFd> {
+        let silent = self.lobby.silent(listener);
+        self.hand_over_all(silent)
+    }
+
+    /// Lets in a connection whose request was reported; it does not read yet.
+    /// False if there is none.
+    pub fn accept(&mut self, id: u32, receiver: Receiver) -> bool {
+        let slot = self.residents.get_mut(id as usize);
+        let Some((slot, waiting)) = slot.zip(self.lobby.take_requested(id)) else {
+            return false;
+        };
+        *slot = Some(Box::new(Resident {
+            connection: Connection::new(waiting.socket, receiver),
+            ready: waiting.ready,
+            waker: waiting.waker,
+        }));
+        true
+    }
+
+    /// Gives a connection that was accepted and not let in.
+    pub fn hand_over(&mut self, id: u32) -> Option<OwnedFd> {
+        let _context = self.runtime.enter();
+        let waiting = self.lobby.take(id)?;
+        self.freed.push(id);
+        Some(waiting.socket.into_inner().into())
+    }
+
+    fn hand_over_all(&mut self, ids: Vec<u32>) -> Vec<OwnedFd> {
+        let handed_over = ids.into_iter().filter_map(|id| self.hand_over(id));
+        handed_over.collect()
+    }
+
+    /// Duplicates the descriptor of a connection, let in or not.
+    ///
+    /// # Errors
+    /// When descriptors are used up; `EBADF` for a connection that is gone.
+    pub fn duplicate(&self, id: u32) -> io::Result<OwnedFd> {
+        self.socket(id)?.as_fd().try_clone_to_owned()
+    }
+
+    /// Ends the sending direction of a connection, let in or not.
+    ///
+    /// # Errors
+    /// The kernel's; `EBADF` for a connection that is gone.
+    pub fn shutdown(&self, id: u32) -> io::Result<()> {
+        self.socket(id)?.shutdown(Shutdown::Write)
+    }
+
+    fn socket(&self, id: u32) -> io::Result<&Socket> {
+        let resident = self.residents.get(id as usize).and_then(Option::as_ref);
+        let socket = match resident {
+            Some(resident) => Some(resident.connection.socket()),
+            None => self.lobby.socket(id),
+        };
+        socket.ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))
     }
 
     /// Starts or stops the delivery of what `id` receives; takes effect with
@@ -224,6 +328,7 @@ impl Home {
         // Registered descriptors deregister with the runtime they belong to.
         let _context = self.runtime.enter();
         self.residents.clear();
+        self.lobby.clear();
         self.free.clear();
         self.freed.clear();
     }
@@ -243,6 +348,9 @@ impl Home {
             runtime,
             queue,
             residents,
+            lobby,
+            free,
+            freed,
             scratch,
             buffer,
             alone,
@@ -262,6 +370,10 @@ impl Home {
             let mut ids = scratch.drain(..);
             for id in ids.by_ref() {
                 let Some(Some(resident)) = residents.get_mut(id as usize) else {
+                    let vacant = &mut || vacant(free, residents);
+                    if lobby.poll(id, Ids { vacant, queue }, buffer, inbox) {
+                        freed.push(id);
+                    }
                     continue;
                 };
                 resident.ready.clear();
@@ -310,8 +422,47 @@ impl Drop for Home {
     }
 }
 
+/// An id that is free, with an empty slot.
+fn vacant(free: &mut Vec<u32>, residents: &mut Vec<Option<Box<Resident>>>) -> u32 {
+    free.pop().unwrap_or_else(|| {
+        residents.push(None);
+        (residents.len() - 1) as u32
+    })
+}
+
+/// Accepts a connection as a non-blocking socket.
+pub(super) fn accept(listener: &Socket) -> io::Result<Socket> {
+    #[cfg(target_os = "linux")]
+    {
+        let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        let (address, length) = (std::ptr::null_mut(), std::ptr::null_mut());
+        // SAFETY: null pointers are for an address that is not asked for.
+        let fd = unsafe { libc::accept4(listener.as_raw_fd(), address, length, flags) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor is new, and known to nobody else.
+        Ok(unsafe { Socket::from_raw_fd(fd) })
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let (socket, _) = listener.accept()?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    }
+}
+
+/// Reads what a socket has received, and leaves it there.
+pub(super) fn peek(socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
+    let (data, len) = (buffer.as_mut_ptr().cast::<MaybeUninit<u8>>(), buffer.len());
+    // SAFETY: pointer and length are those of the slice, which is not used
+    // otherwise meanwhile; the call writes initialised bytes only, as its
+    // documentation promises for this very conversion.
+    socket.peek(unsafe { std::slice::from_raw_parts_mut(data, len) })
+}
+
 /// Registers a socket with the runtime in whose context this is called.
-fn register(socket: Socket, interest: Interest) -> io::Result<AsyncFd<Socket>> {
+pub(super) fn register(socket: Socket, interest: Interest) -> io::Result<AsyncFd<Socket>> {
     // SAFETY: the socket owns its descriptor, always gives the same one, and
     // keeps it open until it is dropped, after its registration.
     Ok(unsafe { AsyncFd::register_with_interest(socket, interest) }?)
@@ -320,7 +471,6 @@ fn register(socket: Socket, interest: Interest) -> io::Result<AsyncFd<Socket>> {
 /// Finds the epoll descriptor of a runtime, which tokio does not hand out: it
 /// is the one that watches a socket registered with the runtime for this.
 fn find_epoll(runtime: &Runtime) -> io::Result<RawFd> {
-    use std::os::fd::AsRawFd;
     use std::os::unix::fs::MetadataExt;
 
     let _context = runtime.enter();

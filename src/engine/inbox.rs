@@ -61,6 +61,17 @@ pub enum RowKind {
     Failed = 11,
     /// The kernel takes bytes again.
     Writable = 12,
+    /// A connection that a listener accepted asks for an upgrade; it waits for
+    /// what is done about it. The payload is the request's head, in the slab;
+    /// detail: the listener.
+    Upgrade = 13,
+    /// A listener accepted a connection that is not served here; `length` is
+    /// its descriptor, which is the reader's. The row's connection is the
+    /// listener.
+    HandOver = 14,
+    /// A listener accepts no more; `length` is the errno. The row's connection
+    /// is the listener.
+    ListenerFailed = 15,
 }
 
 /// Detail bit of a message that arrived compressed.
@@ -160,7 +171,8 @@ impl<'a> Inbox<'a> {
         }
     }
 
-    fn payload(&mut self, kind: RowKind, detail: u32, payload: Payload) {
+    /// Appends a row with a payload.
+    pub(super) fn payload(&mut self, kind: RowKind, detail: u32, payload: Payload) {
         match payload {
             Payload::Reserved(length) => {
                 self.row(kind, detail, self.used, length);

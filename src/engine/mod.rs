@@ -8,4 +8,5 @@
 pub mod connection;
 pub mod home;
 pub mod inbox;
+pub mod listener;
 pub mod ready;

@@ -28,4 +28,5 @@ pub mod receiver;
 mod status;
 pub mod subprotocol;
 pub mod token;
+pub mod upgrade;
 pub mod utf8;

@@ -1,0 +1,124 @@
+//! The native listener, as `lib/` drives it: accepts on a duplicate of a
+//! listening socket that Node has, and gives back what is not for it.
+//!
+//! The socket stays Node's. Its handle is not told that libuv does not watch it
+//! meanwhile, so giving it back is to have it watched again.
+
+use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd};
+
+use napi::bindgen_prelude::Result;
+use napi_derive::napi;
+
+use super::decoder::config;
+use super::engine::Engine;
+use super::uv::Backend;
+use crate::protocol::receiver::Receiver;
+
+#[napi]
+impl Engine {
+    /// Accepts connections on the listening socket with the descriptor `fd`, in
+    /// the place of Node's event loop. Returns the listener's id, or the
+    /// negative errno: `ENOENT` if the loop does not watch it, or not yet.
+    #[napi]
+    pub fn listen(&self, fd: i32) -> Result<i64> {
+        let backend = self.backend()?;
+        if fd < 0 {
+            return Ok(-i64::from(libc::EBADF));
+        }
+        // SAFETY: JavaScript passes the descriptor of a handle that it holds
+        // open; should it not be open, duplicating it fails.
+        let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+        let mut home = self.nest.home.borrow_mut();
+        let result = home.listen(borrowed).and_then(|id| {
+            backend.forget(fd).map(|()| id).inspect_err(|_| {
+                home.unlisten(id);
+            })
+        });
+        Ok(match result {
+            Ok(id) => id.into(),
+            Err(error) => -i64::from(error.raw_os_error().unwrap_or(libc::EIO)),
+        })
+    }
+
+    /// Accepts no more. With `give_back`, the event loop does again; the handle
+    /// must not have been closed. Returns the descriptors, now JavaScript's, of
+    /// the connections whose request has not been seen.
+    #[napi]
+    pub fn unlisten(&self, id: u32, give_back: bool) -> Result<Vec<i32>> {
+        let backend = self.backend()?;
+        let Some((fd, waiting)) = self.nest.home.borrow_mut().unlisten(id) else {
+            return Ok(Vec::new());
+        };
+        if give_back {
+            // It fails if the handle was closed, and then there is nothing to
+            // be watched.
+            let _ = backend.watch(fd);
+        }
+        Ok(into_raw(waiting))
+    }
+
+    /// Lets in the connection of an "upgrade" row, which keeps its id and does
+    /// not read yet. Returns whether there was one. For the other arguments see
+    /// [`config`].
+    #[napi]
+    pub fn accept(
+        &self,
+        id: u32,
+        flags: u32,
+        max_payload: u32,
+        max_fragments: u32,
+        max_buffered_chunks: u32,
+    ) -> bool {
+        let config = config(flags, max_payload, max_fragments, max_buffered_chunks);
+        let receiver = Receiver::new(config).asking();
+        self.nest.home.borrow_mut().accept(id, receiver)
+    }
+
+    /// Gives the connection of an "upgrade" row, of which the request's head
+    /// has been read. Returns its descriptor, now JavaScript's, or -1.
+    #[napi]
+    pub fn hand_over(&self, id: u32) -> i32 {
+        let fd = self.nest.home.borrow_mut().hand_over(id);
+        fd.map_or(-1, IntoRawFd::into_raw_fd)
+    }
+
+    /// Duplicates the descriptor of a connection. Returns the duplicate, or -1.
+    #[napi]
+    pub fn duplicate(&self, id: u32) -> i32 {
+        let fd = self.nest.home.borrow().duplicate(id);
+        fd.map_or(-1, IntoRawFd::into_raw_fd)
+    }
+
+    /// Ends the sending direction of a connection. Returns 0 or the errno.
+    #[napi]
+    pub fn shutdown(&self, id: u32) -> i32 {
+        match self.nest.home.borrow().shutdown(id) {
+            Ok(()) => 0,
+            Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
+        }
+    }
+
+    /// How many connections of a listener have not sent their request yet.
+    #[napi]
+    pub fn waiting(&self, listener: u32) -> u32 {
+        self.nest.home.borrow().waiting(listener) as u32
+    }
+
+    /// Gives those connections of a listener that were there in the last call
+    /// and have sent nothing since: their descriptors, now JavaScript's.
+    #[napi]
+    pub fn take_silent(&self, listener: u32) -> Vec<i32> {
+        into_raw(self.nest.home.borrow_mut().take_silent(listener))
+    }
+
+    fn backend(&self) -> Result<Backend> {
+        let uv_loop = self.env.get_uv_event_loop()?;
+        // SAFETY: the loop is that of this environment, whose thread this is.
+        let backend = unsafe { Backend::of(uv_loop.cast()) };
+        backend.ok_or_else(|| napi::Error::from_reason("no event loop"))
+    }
+}
+
+fn into_raw(fds: Vec<OwnedFd>) -> Vec<i32> {
+    fds.into_iter().map(IntoRawFd::into_raw_fd).collect()
+}
