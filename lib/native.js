@@ -949,12 +949,12 @@ function open(websocket, { listener, id, received }, response, options) {
   connection.listener = listener;
   connection.bytesRead = received;
   connections[id] = connection;
-  websocket[kConnection] = connection;
   listener.server._connections++;
   stats.native++;
 
   outbox.sendRaw(connection, response);
   connection.setReading(true);
+  callbacks.onOpen(websocket, connection, options);
 }
 
 /**

@@ -210,7 +210,7 @@ class Receiver extends Writable {
     const connection = this._connection;
 
     if (!this.write(HELD.subarray(0, bytes)) && connection !== null) {
-      connection.socket.pause();
+      connection.getSocket().pause();
     }
   }
 

@@ -10,9 +10,5 @@ module.exports = {
   // Of a `WebSocket`: its receiver, sender and socket, as far as they exist.
   kReceiver: Symbol('kReceiver'),
   kSender: Symbol('kSender'),
-  kSocket: Symbol('kSocket'),
-
-  // Of a `WebSocket`: the method that does what `setSocket()` does, without a
-  // socket.
-  kOpen: Symbol('kOpen')
+  kSocket: Symbol('kSocket')
 };

@@ -11,7 +11,6 @@ const PerMessageDeflate = require('./permessage-deflate');
 const subprotocol = require('./subprotocol');
 const WebSocket = require('./websocket');
 const { CLOSE_TIMEOUT, kWebSocket } = require('./constants');
-const { kOpen } = require('./symbols');
 
 // The base64 form of 16 bytes (RFC 6455, 4.2.1).
 const KEY_REGEX = /^[+/0-9A-Za-z]{22}==$/;
@@ -515,7 +514,8 @@ function acceptNatively(server, listener, id, head) {
     ws._extensions = extensions;
   }
 
-  ws[kOpen](
+  native.open(
+    ws,
     { listener, id, received: head.length },
     [`${RESPONSE}${acceptKey(readField(text, KEY_FIELD))}${fields}\r\n\r\n`],
     readLimits(server)

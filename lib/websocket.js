@@ -18,13 +18,7 @@ const {
   kWebSocket,
   NOOP
 } = require('./constants');
-const {
-  kConnection,
-  kOpen,
-  kReceiver,
-  kSender,
-  kSocket
-} = require('./symbols');
+const { kConnection, kReceiver, kSender, kSocket } = require('./symbols');
 const {
   EventTarget: { addEventListener, removeEventListener }
 } = require('./event-target');
@@ -322,26 +316,6 @@ class WebSocket extends EventEmitter {
   }
 
   /**
-   * Start to use a connection of the native listener. What `setSocket()` does,
-   * without a socket.
-   *
-   * @param {Object} source Where the connection comes from, see `native.open()`
-   * @param {(Buffer|String)[]} response What to send first
-   * @param {Object} options Options, those of `setSocket()`
-   * @private
-   */
-  [kOpen](source, response, options) {
-    this[kOptions] = options;
-    this[kReceiver] = this[kSender] = this[kSocket] = undefined;
-
-    native.open(this, source, response, options);
-    createHalves(this, true);
-
-    this._readyState = WebSocket.OPEN;
-    this.emit('open');
-  }
-
-  /**
    * Emit the `'close'` event, after which nothing follows.
    *
    * @private
@@ -589,12 +563,33 @@ WebSocket.prototype.removeEventListener = removeEventListener;
 module.exports = WebSocket;
 
 native.setCallbacks({
-  onData: socketOnData,
-  onConclude: conclude,
-  onPing: receivePing,
+  listenToSocket,
   onClose: finish,
-  listenToSocket
+  onConclude: conclude,
+  onData: socketOnData,
+  onOpen: open,
+  onPing: receivePing
 });
+
+/**
+ * Start to use a connection of the native listener: what `setSocket()` does,
+ * without a socket.
+ *
+ * @param {WebSocket} websocket The `WebSocket`
+ * @param {NativeConnection} connection The connection
+ * @param {Object} options Options, those of `setSocket()`
+ * @private
+ */
+function open(websocket, connection, options) {
+  websocket[kConnection] = connection;
+  websocket[kOptions] = options;
+  websocket[kReceiver] = websocket[kSender] = websocket[kSocket] = undefined;
+
+  createHalves(websocket, true);
+
+  websocket._readyState = WebSocket.OPEN;
+  websocket.emit('open');
+}
 
 /**
  * Make the receiving end of a connection.
