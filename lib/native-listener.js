@@ -14,6 +14,13 @@ const sockets = diagnostics.channel('net.server.socket');
 /** `SOCKET` of the types of handles. */
 const SOCKET = 0;
 
+//
+// The most that the head of a request has which the engine takes: fields, bytes.
+// (`src/protocol/upgrade.rs`.)
+//
+const MAX_FIELDS = 64;
+const MAX_HEAD = 8 * 1024;
+
 /** How many ms a connection may be silent before Node takes care of it. */
 const PATIENCE = 1000;
 
@@ -70,6 +77,9 @@ class NativeListener {
       server.listenerCount('upgrade') === 1 &&
       server.emit === emit &&
       (server.maxConnections === undefined || server.maxConnections === null) &&
+      (server.maxHeadersCount === null ||
+        server.maxHeadersCount >= MAX_FIELDS) &&
+      http.maxHeaderSize >= MAX_HEAD &&
       !server.pauseOnConnect &&
       !sockets.hasSubscribers
     );
@@ -86,6 +96,7 @@ class NativeListener {
     const handle = server._handle;
 
     return (
+      NativeListener.isPlain(server) &&
       handle !== null &&
       handle.fd >= 0 &&
       typeof handle.onconnection === 'function' &&
@@ -135,11 +146,11 @@ class NativeListener {
    * @private
    */
   _onUpgrade(id, head) {
+    const isPlain = NativeListener.isPlain(this.server);
     let isAccepted;
 
     try {
-      isAccepted =
-        NativeListener.isPlain(this.server) && this._accept(this, id, head);
+      isAccepted = isPlain && this._accept(this, id, head);
     } catch (err) {
       //
       // The class of the program's has thrown. (Its handlers are called when
@@ -150,6 +161,7 @@ class NativeListener {
     }
 
     if (!isAccepted) this._handOver(this._engine.handOver(id), head);
+    if (!isPlain) this.stop(true);
   }
 
   /**
@@ -217,11 +229,13 @@ class NativeListener {
   }
 
   /**
-   * Sees to it that silent connections are not kept from Node for long.
+   * Sees to it that silent connections are not kept from Node for long, and not
+   * at all if somebody wants to see them.
    *
    * @public
    */
   watchSilence() {
+    if (!NativeListener.isPlain(this.server)) this.stop(true);
     if (this.id < 0 || this._timer !== null) return;
 
     this._timer = setTimeout(() => {
