@@ -20,6 +20,8 @@ const WHO_INFLATES = 9;
 const END = 10;
 const FAILED = 11;
 const WRITABLE = 12;
+const UPGRADE = 13;
+const HAND_OVER = 14;
 
 const COMPRESSED = 1;
 const OWNED = 2;
@@ -137,6 +139,7 @@ module.exports = {
   FAILED,
   FIN,
   FRAGMENTS,
+  HAND_OVER,
   IS_BINARY,
   Inbox,
   PING,
@@ -145,6 +148,7 @@ module.exports = {
   READ,
   ROW,
   TEXT,
+  UPGRADE,
   WHO_INFLATES,
   WRITABLE
 };

@@ -9,8 +9,9 @@ const {
 const { Readable } = require('stream');
 
 const native = require('./native');
+const { kConnection } = require('./symbols');
 
-const { kConnection, stats } = native;
+const { stats } = native;
 const { prototype } = net.Socket;
 
 /**
@@ -192,7 +193,7 @@ for (const name of [
   define(nativePrototype, name, (value) => value);
 }
 
-module.exports = { convert, isUnpatched };
+module.exports = { convert, isUnpatched, retire };
 
 /**
  * Defines a property that is computed from the socket's own, after what was
@@ -272,6 +273,22 @@ function convert(socket, connection) {
 
     if (Object.hasOwn(socket, name)) socket[name] = overrides[name];
   }
+}
+
+/**
+ * Makes a socket that is closed stand for that of a connection which never had
+ * one.
+ *
+ * @param {net.Socket} socket The socket
+ * @param {NativeConnection} connection Its connection
+ * @public
+ */
+function retire(socket, connection) {
+  Object.defineProperty(socket, kConnection, {
+    configurable: true,
+    value: connection
+  });
+  Object.setPrototypeOf(socket, spilledPrototype);
 }
 
 /**

@@ -5,10 +5,30 @@ const { AsyncResource } = require('async_hooks');
 const { Readable } = require('stream');
 const { getSystemErrorMap } = require('util');
 
+const NativeListener = require('./native-listener');
 const Outbox = require('./outbox');
 const binding = require('./binding');
-const { END, FAILED, Inbox, READ, ROW, WRITABLE } = require('./inbox');
-const { EMPTY_BUFFER } = require('./constants');
+const decoderFlags = require('./decoder-flags');
+const {
+  BINARY,
+  CLOSE,
+  COMPRESSED,
+  END,
+  FAILED,
+  FRAGMENTS,
+  Inbox,
+  PING,
+  PONG,
+  READ,
+  ROW,
+  TEXT,
+  UPGRADE,
+  WRITABLE
+} = require('./inbox');
+const { EMPTY_BUFFER, kWebSocket } = require('./constants');
+const { closePayload, controlPayload } = require('./payload');
+const { kConnection, kReceiver, kSender, kSocket } = require('./symbols');
+const { toArrayBuffer } = require('./buffer-util');
 
 /**
  * How many connections were served by the native driver, how many by the stream
@@ -19,10 +39,24 @@ const stats = { native: 0, stream: 0, spilled: 0 };
 /** `MAX_SLICES` of `src/binding/outbox.rs`. */
 const MAX_BUFFERS = 512;
 
+//
+// What a turn of `src/binding/engine.rs` says besides its events: another one is
+// due, and connections have not sent their request yet.
+//
+const DUE = 1;
+const AWAITED = 2;
+
 /** How many connections are dispatched before replies go out. */
 const FLUSH_INTERVAL = 16;
 
-const kConnection = Symbol('kConnection');
+//
+// The first bytes of frames that are not fragmented (RFC 6455, section 5.2).
+//
+const TEXT_FRAME = 0x81;
+const BINARY_FRAME = 0x82;
+const CLOSE_FRAME = 0x88;
+const PING_FRAME = 0x89;
+const PONG_FRAME = 0x8a;
 
 const { write } = net.Socket.prototype;
 
@@ -59,13 +93,26 @@ let lentInbox = null;
 /** By the ids that the engine gives. */
 const connections = [];
 
+/** Those that accept connections. Their ids are in the same numbers. */
+const listeners = new Set();
+
 /** How many connections keep the process alive. */
 let referenced = 0;
+
+/** The asynchronous context of what is not called by the event loop. */
+const root = new AsyncResource('OXWS');
 
 /** Whether a turn is scheduled that no readiness would call for. */
 let scheduled = false;
 
-let dataListener = null;
+/**
+ * What `WebSocket` does about the events of its connection, and the listener of
+ * the `'data'` event of a socket that feeds the receiver.
+ */
+let callbacks = null;
+
+/** Connections whose `'close'` event is due when those of sockets are. */
+let closing = [];
 
 /**
  * A connection of the native driver.
@@ -75,15 +122,31 @@ class NativeConnection {
    * Creates a NativeConnection instance.
    *
    * @param {Number} id The id that the engine has given
-   * @param {net.Socket} socket The socket
+   * @param {net.Socket} [socket] The socket, if there is one
    * @param {WebSocket} websocket The `WebSocket`
    * @param {Buffer} head What was received with the handshake
+   * @param {Object} options The options of `setSocket()`
    */
-  constructor(id, socket, websocket, head) {
+  constructor(id, socket, websocket, head, options) {
     this.id = id;
     this.socket = socket;
-    this.receiver = websocket._receiver;
-    this.sender = websocket._sender;
+    this.websocket = websocket;
+    this.isActive = true;
+
+    //
+    // Where a connection without a socket comes from, and whether its side has
+    // ended.
+    //
+    this.listener = null;
+    this.hasEnded = false;
+
+    //
+    // Whether events are emitted as they come, and whether frames can be built
+    // here.
+    //
+    this.isSynchronous = options.allowSynchronousEvents !== false;
+    this.hasOwnMasks = !!options.generateMask;
+
     this.bytesRead = 0;
     this.bytesWritten = 0;
 
@@ -117,7 +180,7 @@ class NativeConnection {
     //
     this._scope = websocket._isServer ? null : new AsyncResource('WEBSOCKET');
 
-    this.isReferenced = socket._handle.hasRef();
+    this.isReferenced = socket === null || socket._handle.hasRef();
     if (this.isReferenced) reference(1);
   }
 
@@ -129,6 +192,8 @@ class NativeConnection {
    */
   get isClear() {
     const { socket } = this;
+    if (socket === null) return true;
+
     const state = socket._writableState;
 
     return (
@@ -137,6 +202,52 @@ class NativeConnection {
       socket.writable &&
       socket.write === write
     );
+  }
+
+  /**
+   * Sends a message.
+   *
+   * @param {*} data The payload
+   * @param {Boolean} binary Whether it is binary
+   * @param {Boolean} mask Whether to mask it
+   * @param {Function} [cb] Callback
+   * @return {Boolean} `false` if this is not the way to send it
+   * @public
+   */
+  sendMessage(data, binary, mask, cb) {
+    return this.send(binary ? BINARY_FRAME : TEXT_FRAME, data, mask, cb);
+  }
+
+  /**
+   * Sends a ping or a pong.
+   *
+   * @param {String} name Which one
+   * @param {*} data The payload
+   * @param {Boolean} mask Whether to mask it
+   * @param {Function} [cb] Callback
+   * @return {Boolean} `false` if this is not the way to send it
+   * @throws {RangeError} If the payload is too long
+   * @public
+   */
+  sendControl(name, data, mask, cb) {
+    const firstByte = name === 'ping' ? PING_FRAME : PONG_FRAME;
+
+    return this.send(firstByte, controlPayload(data).data, mask, cb);
+  }
+
+  /**
+   * Sends a close frame.
+   *
+   * @param {Number} [code] The status code
+   * @param {(String|Buffer)} [reason] The reason
+   * @param {Boolean} mask Whether to mask the payload
+   * @param {Function} [cb] Callback
+   * @return {Boolean} `false` if this is not the way to send it
+   * @throws {(RangeError|TypeError)} If code or reason can't be sent
+   * @public
+   */
+  close(code, reason, mask, cb) {
+    return this.send(CLOSE_FRAME, closePayload(code, reason), mask, cb);
   }
 
   /**
@@ -150,12 +261,12 @@ class NativeConnection {
    * @public
    */
   send(firstByte, data, mask, cb) {
-    if ((mask && this.sender._generateMask !== undefined) || !this.isClear) {
-      return false;
-    }
-
+    if ((mask && this.hasOwnMasks) || !this.isClear) return false;
     if (!outbox.send(this, firstByte, data, mask, cb)) return false;
-    if (this.socket.timeout) this.socket._unrefTimer();
+
+    const { socket } = this;
+
+    if (socket !== null && socket.timeout) socket._unrefTimer();
     return true;
   }
 
@@ -202,9 +313,11 @@ class NativeConnection {
       return;
     }
 
-    if (isPair) this.socket.cork();
-    this.socket.write(bytes, cb);
-    if (isPair) this.socket.uncork();
+    const socket = this.getSocket();
+
+    if (isPair) socket.cork();
+    socket.write(bytes, cb);
+    if (isPair) socket.uncork();
   }
 
   /**
@@ -368,7 +481,7 @@ class NativeConnection {
     if (isReferenced === this.isReferenced) return;
 
     this.isReferenced = isReferenced;
-    if (connections[this.id] === this) reference(isReferenced ? 1 : -1);
+    if (this.isActive) reference(isReferenced ? 1 : -1);
   }
 
   /**
@@ -389,10 +502,17 @@ class NativeConnection {
   release() {
     if (!this._leave()) return;
 
-    if (this.receiver.isDecoding) {
-      this.receiver._decoder = engine.spill(this.id);
+    const receiver = this.websocket[kReceiver];
+
+    if (receiver && receiver.isDecoding) {
+      receiver._decoder = engine.spill(this.id);
     } else {
-      this.receiver._decoder = engine.release(this.id);
+      const decoder = engine.release(this.id);
+
+      //
+      // If there is one, it waits for an answer.
+      //
+      if (decoder !== null) this.websocket._receiver._decoder = decoder;
     }
   }
 
@@ -410,7 +530,7 @@ class NativeConnection {
 
     const decoder = engine.spill(this.id);
 
-    this.receiver._decoder = decoder;
+    this.websocket._receiver._decoder = decoder;
     this.head = EMPTY_BUFFER;
     return head.length === 0 ? decoder.takeRest() : head;
   }
@@ -422,14 +542,17 @@ class NativeConnection {
    * @private
    */
   _leave() {
-    if (connections[this.id] !== this) return false;
+    if (!this.isActive) return false;
 
     outbox.flush();
+    this.isActive = false;
     connections[this.id] = null;
     if (this.isReferenced) reference(-1);
 
-    this.receiver._connection = null;
-    this.sender._connection = null;
+    const { [kReceiver]: receiver, [kSender]: sender } = this.websocket;
+
+    if (receiver) receiver._connection = null;
+    if (sender) sender._connection = null;
     return true;
   }
 
@@ -442,7 +565,7 @@ class NativeConnection {
    * @public
    */
   dispatch(inbox, i, end) {
-    if (this._scope === null) this._scope = new AsyncResource('WEBSOCKET');
+    if (this._scope === null) this._scope = createScope();
 
     this._scope.runInAsyncScope(this._dispatch, this, inbox, i, end);
   }
@@ -457,39 +580,260 @@ class NativeConnection {
    */
   _dispatch(inbox, i, end) {
     const { rows } = inbox;
-    const { socket } = this;
-    let start = i;
     let bytes = 0;
 
-    if (socket.timeout) socket._unrefTimer();
+    if (this.socket !== null && this.socket.timeout) this.socket._unrefTimer();
 
-    for (; i < end; i += ROW) {
-      const kind = rows[i + 1] & 0xff;
-
-      if (kind !== READ && kind < END) continue;
-
-      if (start < i) this.receiver.receive(inbox, start, i, bytes);
-      start = i + ROW;
-
-      switch (kind) {
+    while (i < end) {
+      switch (rows[i + 1] & 0xff) {
         case READ:
           bytes = rows[i + 3];
           this.bytesRead += bytes;
+          i += ROW;
           break;
         case WRITABLE:
           this._continueWrite();
+          i += ROW;
           break;
         case END:
-          Readable.prototype.push.call(socket, null);
-          socket.read(0);
+          this._onEnd();
+          i += ROW;
           break;
         case FAILED:
-          socket.destroy(errnoException(rows[i + 3], 'read'));
+          this.getSocket().destroy(errnoException(rows[i + 3], 'read'));
+          i += ROW;
           break;
+        default:
+          i = this._receive(inbox, i, end, bytes);
+      }
+    }
+  }
+
+  /**
+   * Handles events of the decoder.
+   *
+   * @param {Inbox} inbox The batch
+   * @param {Number} i The index of the first word of the first row
+   * @param {Number} end The index after the last row
+   * @param {Number} bytes How many bytes were read
+   * @return {Number} The index after the last row that was handled
+   * @private
+   */
+  _receive(inbox, i, end, bytes) {
+    const { websocket } = this;
+    const { rows } = inbox;
+
+    if (websocket[kReceiver] === undefined && this.isSynchronous) {
+      try {
+        if (this._emit(inbox, i, rows[i + 1])) return i + ROW;
+      } catch (err) {
+        //
+        // As if each event had been delivered by a callback of its own.
+        //
+        binding.fatalException(err);
+        return i + ROW;
       }
     }
 
-    if (start < end) this.receiver.receive(inbox, start, end, bytes);
+    //
+    // This is what there is a receiver for.
+    //
+    let next = i + ROW;
+
+    while (next < end && isDecoded(rows[next + 1] & 0xff)) next += ROW;
+
+    websocket._receiver.receive(inbox, i, next, bytes);
+    return next;
+  }
+
+  /**
+   * Emits an event of the decoder, if it is one of those that do not need a
+   * receiver.
+   *
+   * @param {Inbox} inbox The batch
+   * @param {Number} i The index of the first word of the row
+   * @param {Number} word What the row says
+   * @return {Boolean} Whether it is
+   * @private
+   */
+  _emit(inbox, i, word) {
+    const { websocket } = this;
+
+    switch (word & 0xff) {
+      case TEXT:
+        if ((word >>> 8) & COMPRESSED) return false;
+        websocket.emit('message', inbox.payload(i), false);
+        return true;
+      case BINARY: {
+        const type = websocket._binaryType;
+
+        if ((word >>> 8) & COMPRESSED) return false;
+        if (type === 'nodebuffer') {
+          websocket.emit('message', inbox.payload(i), true);
+        } else if (type === 'arraybuffer') {
+          const data = inbox.payload(i);
+
+          websocket.emit(
+            'message',
+            data.length === 0 ? new ArrayBuffer(0) : toArrayBuffer(data),
+            true
+          );
+        } else {
+          return false;
+        }
+        return true;
+      }
+      case FRAGMENTS:
+        //
+        // Nobody asks for them, so the message that follows is like any other.
+        //
+        return (
+          ((inbox.rows[i + ROW + 1] >>> 8) & COMPRESSED) === 0 &&
+          websocket._binaryType !== 'fragments' &&
+          websocket._binaryType !== 'blob'
+        );
+      case PING:
+        callbacks.onPing(websocket, inbox.payload(i));
+        return true;
+      case PONG:
+        websocket.emit('pong', inbox.payload(i));
+        return true;
+      case CLOSE:
+        callbacks.onConclude(websocket, word >>> 8, inbox.payload(i));
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  /**
+   * Handles the end of what the peer sends.
+   *
+   * @private
+   */
+  _onEnd() {
+    if (this.hasEnded && this.websocket._closeFrameReceived) {
+      this._close();
+      return;
+    }
+
+    const socket = this.getSocket();
+
+    Readable.prototype.push.call(socket, null);
+    socket.read(0);
+  }
+
+  /**
+   * Ends what is sent on a connection without a socket.
+   *
+   * @public
+   */
+  end() {
+    outbox.flush();
+
+    //
+    // What the kernel did not take is in the queue of a socket.
+    //
+    if (this.socket !== null) {
+      this.socket.end();
+    } else {
+      this.hasEnded = true;
+      engine.shutdown(this.id);
+    }
+  }
+
+  /**
+   * Closes a connection without a socket after both sides have ended.
+   *
+   * @private
+   */
+  _close() {
+    const { server } = this.listener;
+
+    this.release();
+
+    //
+    // As a socket does that is destroyed.
+    //
+    server._connections--;
+    server._emitCloseIfDrained();
+
+    closing.push(this);
+    if (closing.length === 1) engine.awaitClosing();
+  }
+
+  /**
+   * Emits the `'close'` event.
+   *
+   * @public
+   */
+  finish() {
+    this._enter(this._finish);
+  }
+
+  /**
+   * Tells the `WebSocket` that the connection is closed.
+   *
+   * @private
+   */
+  _finish() {
+    callbacks.onClose(this.websocket);
+  }
+
+  /**
+   * Calls a method in the asynchronous context of the connection.
+   *
+   * @param {Function} method The method
+   * @private
+   */
+  _enter(method) {
+    if (this._scope === null) this._scope = root.runInAsyncScope(createScope);
+
+    this._scope.runInAsyncScope(method, this);
+  }
+
+  /**
+   * Gives the socket, and makes it if there is none.
+   *
+   * @return {net.Socket} The socket
+   * @public
+   */
+  getSocket() {
+    if (this.socket === null) {
+      this._enter(this._createSocket);
+    }
+
+    return this.socket;
+  }
+
+  /**
+   * Makes the socket.
+   *
+   * @private
+   */
+  _createSocket() {
+    const { listener, websocket } = this;
+    const socket = this.isActive
+      ? listener.createSocket(engine.duplicate(this.id))
+      : null;
+
+    if (socket === null) {
+      //
+      // The connection is closed, or there are no descriptors left.
+      //
+      this.socket = websocket[kSocket] = new net.Socket();
+      if (this.isActive) this._close();
+      nativeSocket.retire(this.socket, this);
+      this.socket.destroy();
+      return;
+    }
+
+    this.socket = websocket[kSocket] = socket;
+    socket[kWebSocket] = websocket;
+    nativeSocket.convert(socket, this);
+    socket.setNoDelay();
+    callbacks.listenToSocket(socket);
+    if (this.hasEnded) socket.end();
   }
 }
 
@@ -498,20 +842,24 @@ module.exports = {
   adopt,
   errnoException,
   isDataListener,
-  kConnection,
-  setDataListener,
+  listen,
+  open,
+  setCallbacks,
   stats
 };
 
 /**
- * Tells which listener of the `'data'` event of a socket is the one that feeds
- * the receiver.
+ * Tells what to call.
  *
- * @param {Function} listener The listener
+ * @param {Object} functions The functions
+ * @param {Function} functions.onData The listener of the `'data'` event of a
+ *     socket that feeds the receiver
+ * @param {Function} functions.onConclude Handles the close frame of the peer
+ * @param {Function} functions.onPing Handles a ping
  * @public
  */
-function setDataListener(listener) {
-  dataListener = listener;
+function setCallbacks(functions) {
+  callbacks = functions;
 }
 
 /**
@@ -522,19 +870,20 @@ function setDataListener(listener) {
  * @public
  */
 function isDataListener(listener) {
-  return listener === dataListener;
+  return listener === callbacks.onData;
 }
 
 /**
  * Lets the native driver serve a socket if it can.
  *
- * @param {WebSocket} websocket The `WebSocket`, with its receiver and sender
+ * @param {WebSocket} websocket The `WebSocket`
  * @param {Duplex} socket The socket
  * @param {Buffer} head What was received with the handshake
+ * @param {Object} options The options of `setSocket()`
  * @return {Boolean} Whether it does; `head` is used then
  * @public
  */
-function adopt(websocket, socket, head) {
+function adopt(websocket, socket, head, options) {
   if (engine === null && isPlain(socket)) start();
 
   if (
@@ -542,7 +891,7 @@ function adopt(websocket, socket, head) {
     engine !== false &&
     isPlain(socket) &&
     isSuitable(socket) &&
-    take(websocket, socket, head)
+    take(websocket, socket, head, options)
   ) {
     stats.native++;
     return true;
@@ -550,6 +899,83 @@ function adopt(websocket, socket, head) {
 
   stats.stream++;
   return false;
+}
+
+/**
+ * Accepts the connections of an HTTP server, as far as they ask for nothing
+ * unusual.
+ *
+ * @param {http.Server} server The server, which listens
+ * @param {Function} accept Called with the listener, the id of a connection and
+ *     the head of its request; returns `false` to have Node handle it
+ * @public
+ */
+function listen(server, accept) {
+  if (!NativeListener.isSuitable(server)) return;
+  if (engine === null) start();
+  if (engine === false) return;
+
+  const listener = new NativeListener(server, engine, accept);
+
+  if (listener.id >= 0) {
+    connections[listener.id] = listener;
+    listeners.add(listener);
+  }
+}
+
+/**
+ * Lets in a connection of a listener.
+ *
+ * @param {WebSocket} websocket The `WebSocket`
+ * @param {Object} source Where the connection comes from
+ * @param {NativeListener} source.listener The listener
+ * @param {Number} source.id The id of the connection
+ * @param {Number} source.received How many bytes have been received
+ * @param {(Buffer|String)[]} response What to send first
+ * @param {Object} options The options of `setSocket()`
+ * @public
+ */
+function open(websocket, { listener, id, received }, response, options) {
+  engine.accept(id, ...decoderOptions(websocket, options));
+
+  const connection = new NativeConnection(
+    id,
+    null,
+    websocket,
+    EMPTY_BUFFER,
+    options
+  );
+
+  connection.listener = listener;
+  connection.bytesRead = received;
+  connections[id] = connection;
+  websocket[kConnection] = connection;
+  listener.server._connections++;
+  stats.native++;
+
+  outbox.sendRaw(connection, response);
+  connection.setReading(true);
+}
+
+/**
+ * What the decoder of a connection has to know.
+ *
+ * @param {WebSocket} websocket The `WebSocket`
+ * @param {Object} options The options of `setSocket()`
+ * @return {Number[]} Flags and limits, as the addon wants them
+ * @private
+ */
+function decoderOptions(websocket, options) {
+  return [
+    decoderFlags(
+      websocket._isServer,
+      options.skipUTF8Validation,
+      websocket._extensions
+    ),
+    Math.max(options.maxPayload | 0, 0),
+    Math.max(options.maxFragments | 0, 0),
+    Math.max(options.maxBufferedChunks | 0, 0)
+  ];
 }
 
 /**
@@ -601,10 +1027,11 @@ function isSuitable(socket) {
  * @param {WebSocket} websocket The `WebSocket`
  * @param {net.Socket} socket The socket
  * @param {Buffer} head What was received with the handshake
+ * @param {Object} options The options of `setSocket()`
  * @return {Boolean} Whether that was possible
  * @private
  */
-function take(websocket, socket, head) {
+function take(websocket, socket, head, options) {
   const handle = socket._handle;
 
   if (handle.reading) {
@@ -619,19 +1046,17 @@ function take(websocket, socket, head) {
 
   if (length > 0) head = Buffer.concat([head, socket.read(length)]);
 
-  const receiver = websocket._receiver;
-  const id = engine.adopt(handle.fd, ...receiver.decoderOptions());
+  const id = engine.adopt(handle.fd, ...decoderOptions(websocket, options));
 
   if (id === -1) {
     if (length > 0) socket.unshift(head.subarray(head.length - length));
     return false;
   }
 
-  const connection = new NativeConnection(id, socket, websocket, head);
+  const connection = new NativeConnection(id, socket, websocket, head, options);
 
   connections[id] = connection;
-  receiver._connection = connection;
-  websocket._sender._connection = connection;
+  websocket[kConnection] = connection;
   nativeSocket.convert(socket, connection);
   return true;
 }
@@ -643,7 +1068,7 @@ function take(websocket, socket, head) {
  */
 function start() {
   try {
-    engine = new binding.Engine(turn);
+    engine = new binding.Engine(turn, finishClosing);
   } catch (err) {
     engine = false;
     return;
@@ -687,7 +1112,7 @@ function readHead(connection) {
   connection.head = EMPTY_BUFFER;
   connection.reading = false;
   connection.setReading(true);
-  dataListener.call(connection.socket, head);
+  callbacks.onData.call(connection.socket, head);
 }
 
 /**
@@ -701,7 +1126,7 @@ function schedule() {
   scheduled = true;
   setImmediate(() => {
     scheduled = false;
-    turn();
+    root.runInAsyncScope(turn);
   });
 }
 
@@ -725,7 +1150,8 @@ function turn() {
   let sinceFlush = 0;
   let i = ROW;
 
-  const isDue = rows[2] !== 0;
+  const isDue = (rows[2] & DUE) !== 0;
+  const isAwaited = (rows[2] & AWAITED) !== 0;
 
   inbox.commit(engine);
   outbox.dispatching = true;
@@ -734,13 +1160,22 @@ function turn() {
     const id = rows[i];
     let next = i + ROW;
 
-    while (next < end && rows[next] === id) next += ROW;
+    //
+    // Each connection that is handed over by a listener is one of its own.
+    //
+    if ((rows[i + 1] & 0xff) < UPGRADE) {
+      while (next < end && rows[next] === id) next += ROW;
+    }
 
-    const connection = connections[id];
+    //
+    // A connection that asks to be let in is nobody yet.
+    //
+    const isNew = (rows[i + 1] & 0xff) === UPGRADE;
+    const target = connections[isNew ? rows[i + 1] >>> 8 : id];
 
-    if (connection !== null) {
+    if (target !== null && target !== undefined) {
       try {
-        connection.dispatch(inbox, i, next);
+        target.dispatch(inbox, i, next);
       } catch (err) {
         binding.fatalException(err);
       }
@@ -767,6 +1202,39 @@ function turn() {
   // After what the listeners have scheduled.
   //
   if (isDue) schedule();
+  if (isAwaited) for (const listener of listeners) listener.watchSilence();
+}
+
+/**
+ * Emits the `'close'` events that are due, the last one first: that is the order
+ * in which libuv closes handles.
+ *
+ * @private
+ */
+function finishClosing() {
+  const list = closing;
+
+  closing = [];
+
+  for (let i = list.length - 1; i >= 0; i--) {
+    try {
+      list[i].finish();
+    } catch (err) {
+      binding.fatalException(err);
+    }
+
+    if (i > 0) runTicks();
+  }
+}
+
+/**
+ * Makes the asynchronous context of a server's connection.
+ *
+ * @return {AsyncResource} The context
+ * @private
+ */
+function createScope() {
+  return new AsyncResource('WEBSOCKET');
 }
 
 /**
@@ -787,6 +1255,17 @@ function runTicks() {
       binding.fatalException(err);
     }
   }
+}
+
+/**
+ * Whether a row is about what the decoder has found.
+ *
+ * @param {Number} kind The kind of the row
+ * @return {Boolean} `true` if it is
+ * @private
+ */
+function isDecoded(kind) {
+  return kind !== READ && kind < END;
 }
 
 /**

@@ -194,7 +194,7 @@ class Outbox {
       return true;
     }
 
-    const { socket } = connection;
+    const socket = connection.getSocket();
 
     if (sent < size) {
       const header = Buffer.allocUnsafe(size);

@@ -5,6 +5,7 @@ const { Writable } = require('stream');
 
 const PerMessageDeflate = require('./permessage-deflate');
 const binding = require('./binding');
+const decoderFlags = require('./decoder-flags');
 const { BINARY_TYPES, kStatusCode, kWebSocket } = require('./constants');
 const { concat, toArrayBuffer } = require('./buffer-util');
 const { isValidUTF8 } = require('./validation');
@@ -28,13 +29,6 @@ const {
 
 /** The decoder stands in for these, and for no others. */
 const { decompress, _decompress } = PerMessageDeflate.prototype;
-
-//
-// The flags of `src/binding/decoder.rs`.
-//
-const SERVER = 1;
-const SKIP_UTF8_VALIDATION = 2;
-const NO_CONTEXT_TAKEOVER = 4;
 
 const GET_INFO = 0;
 const INFLATING = 5;
@@ -137,36 +131,6 @@ class Receiver extends Writable {
     }
 
     return this._decoder === null ? 0 : this._decoder.totalPayloadLength;
-  }
-
-  /**
-   * What a decoder has to know, as the addon wants it. The extensions may be set
-   * until it is made.
-   *
-   * @return {Number[]} Flags, with the peer's window bits, and the limits
-   * @public
-   */
-  decoderOptions() {
-    const extension = this._extensions[PerMessageDeflate.extensionName];
-    let flags =
-      (this._isServer ? SERVER : 0) |
-      (this._skipUTF8Validation ? SKIP_UTF8_VALIDATION : 0);
-
-    if (extension) {
-      const params = extension.params || {};
-      const peer = this._isServer ? 'client' : 'server';
-      const windowBits = params[`${peer}_max_window_bits`];
-
-      if (params[`${peer}_no_context_takeover`]) flags |= NO_CONTEXT_TAKEOVER;
-      flags |= (typeof windowBits === 'number' ? windowBits : 15) << 8;
-    }
-
-    return [
-      flags,
-      Math.max(this._maxPayload, 0),
-      Math.max(this._maxFragments, 0),
-      Math.max(this._maxBufferedChunks, 0)
-    ];
   }
 
   /**
@@ -521,7 +485,16 @@ class Receiver extends Writable {
     }
 
     if (this._connection === null && this._decoder === null) {
-      this._decoder = new binding.Decoder(...this.decoderOptions());
+      this._decoder = new binding.Decoder(
+        decoderFlags(
+          this._isServer,
+          this._skipUTF8Validation,
+          this._extensions
+        ),
+        Math.max(this._maxPayload, 0),
+        Math.max(this._maxFragments, 0),
+        Math.max(this._maxBufferedChunks, 0)
+      );
     }
 
     const decoder = this._connection || this._decoder;

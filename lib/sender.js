@@ -1,13 +1,11 @@
 'use strict';
 
 const { randomFillSync } = require('crypto');
-const {
-  types: { isUint8Array }
-} = require('util');
 
 const PerMessageDeflate = require('./permessage-deflate');
-const { EMPTY_BUFFER, kWebSocket, NOOP } = require('./constants');
-const { isBlob, isValidStatusCode } = require('./validation');
+const { closePayload, controlPayload, measure } = require('./payload');
+const { kWebSocket, NOOP } = require('./constants');
+const { isBlob } = require('./validation');
 const { headerLength, writeHeader } = require('./frame-header');
 const { mask: applyMask, toBuffer } = require('./buffer-util');
 
@@ -22,8 +20,6 @@ const BINARY = 0x02;
 const CLOSE = 0x08;
 const PING = 0x09;
 const PONG = 0x0a;
-
-const MAX_CONTROL_PAYLOAD = 125;
 
 const DEFAULT = 0;
 const DEFLATING = 1;
@@ -413,11 +409,7 @@ function sendDirect(sender, byte, data, mask, cb) {
  * @private
  */
 function sendControl(sender, opcode, data, mask, cb) {
-  const { data: payload, length, readOnly } = measure(data);
-
-  if (length > MAX_CONTROL_PAYLOAD) {
-    throw new RangeError('The data size must not be greater than 125 bytes');
-  }
+  const { data: payload, length, readOnly } = controlPayload(data);
 
   if (sendDirect(sender, FIN | opcode, payload, mask, cb)) return;
 
@@ -511,68 +503,6 @@ function firstByte(options) {
   const { fin, opcode, rsv1 } = options;
 
   return opcode | (fin ? FIN : 0) | (rsv1 ? RSV1 : 0);
-}
-
-/**
- * Builds the payload of a close frame (RFC 6455, section 5.5.1).
- *
- * @param {Number} [code] The status code
- * @param {(String|Uint8Array)} [reason] The reason
- * @return {Buffer} The payload
- * @throws {TypeError} If the code may not be sent, or the reason is of another
- *     type
- * @throws {RangeError} If the reason is too long
- * @private
- */
-function closePayload(code, reason) {
-  if (code === undefined) return EMPTY_BUFFER;
-
-  if (typeof code !== 'number' || !isValidStatusCode(code)) {
-    throw new TypeError('First argument must be a valid error code number');
-  }
-
-  const length =
-    reason === undefined || !reason.length ? 0 : Buffer.byteLength(reason);
-
-  if (length > MAX_CONTROL_PAYLOAD - 2) {
-    throw new RangeError('The message must not be greater than 123 bytes');
-  }
-
-  const payload = Buffer.allocUnsafe(2 + length);
-
-  payload.writeUInt16BE(code, 0);
-
-  if (length === 0) return payload;
-
-  if (typeof reason === 'string') {
-    payload.write(reason, 2);
-  } else if (isUint8Array(reason)) {
-    payload.set(reason, 2);
-  } else {
-    throw new TypeError('Second argument must be a string or a Uint8Array');
-  }
-
-  return payload;
-}
-
-/**
- * Makes data ready to be framed.
- *
- * @param {*} data The data
- * @return {Object} The data as a string, `Blob` or `Buffer`, its length in
- *     bytes, and whether it must not be modified
- * @private
- */
-function measure(data) {
-  if (typeof data === 'string') {
-    return { data, length: Buffer.byteLength(data), readOnly: false };
-  }
-
-  if (isBlob(data)) return { data, length: data.size, readOnly: false };
-
-  const buffer = toBuffer(data);
-
-  return { data: buffer, length: buffer.length, readOnly: toBuffer.readOnly };
 }
 
 /**

@@ -5,13 +5,33 @@ const http = require('http');
 
 const { acceptKey } = require('./binding');
 const extension = require('./extension');
+const lazyRequest = require('./lazy-request');
+const native = require('./native');
 const PerMessageDeflate = require('./permessage-deflate');
 const subprotocol = require('./subprotocol');
 const WebSocket = require('./websocket');
 const { CLOSE_TIMEOUT, kWebSocket } = require('./constants');
+const { kOpen } = require('./symbols');
 
 // The base64 form of 16 bytes (RFC 6455, 4.2.1).
 const KEY_REGEX = /^[+/0-9A-Za-z]{22}==$/;
+
+// The beginning of the response, up to the value of the last field.
+const RESPONSE =
+  'HTTP/1.1 101 Switching Protocols\r\n' +
+  'Upgrade: websocket\r\n' +
+  'Connection: Upgrade\r\n' +
+  'Sec-WebSocket-Accept: ';
+
+const KEY_FIELD = /\r\nsec-websocket-key:[ \t]*(.*?)[ \t]*\r\n/i;
+const PROTOCOL_FIELD = /\r\nsec-websocket-protocol:[ \t]*(.*?)[ \t]*\r\n/i;
+const EXTENSIONS_FIELD = /\r\nsec-websocket-extensions:[ \t]*(.*?)[ \t]*\r\n/i;
+
+/** The options of the connections. */
+const kLimits = Symbol('kLimits');
+
+/** The listener of the `'close'` events of the clients. */
+const kOnClose = Symbol('kOnClose');
 
 const RUNNING = 0;
 const CLOSING = 1;
@@ -113,9 +133,15 @@ class WebSocketServer extends EventEmitter {
 
     if (this._server) {
       const emitConnection = this.emit.bind(this, 'connection');
+      const emitListening = this.emit.bind(this, 'listening');
 
       this._removeListeners = addListeners(this._server, {
-        listening: this.emit.bind(this, 'listening'),
+        listening: hasPort
+          ? () => {
+              setImmediate(listenNatively, this, this._server);
+              emitListening();
+            }
+          : emitListening,
         error: this.emit.bind(this, 'error'),
         upgrade: (req, socket, head) => {
           this.handleUpgrade(req, socket, head, emitConnection);
@@ -349,30 +375,19 @@ class WebSocketServer extends EventEmitter {
     socket.write(headers.concat('\r\n').join('\r\n'));
     socket.removeListener('error', socketOnError);
 
-    ws.setSocket(socket, head, {
-      allowSynchronousEvents: options.allowSynchronousEvents,
-      maxBufferedChunks: options.maxBufferedChunks,
-      maxFragments: options.maxFragments,
-      maxPayload: options.maxPayload,
-      skipUTF8Validation: options.skipUTF8Validation
-    });
+    ws.setSocket(socket, head, readLimits(this));
 
-    if (this.clients) {
-      this.clients.add(ws);
-      ws.on('close', () => {
-        this.clients.delete(ws);
-
-        if (this._shouldEmitClose && !this.clients.size) {
-          process.nextTick(emitClose, this);
-        }
-      });
-    }
-
+    track(this, ws);
     cb(ws, req);
   }
 }
 
 module.exports = WebSocketServer;
+
+// What the native listener leaves out while nobody has replaced it.
+const { completeUpgrade, handleUpgrade, shouldHandle } =
+  WebSocketServer.prototype;
+const { setSocket } = WebSocket.prototype;
 
 /**
  * The `'request'` listener of a server that speaks nothing but WebSocket.
@@ -409,6 +424,188 @@ function addListeners(emitter, listeners) {
       emitter.removeListener(event, listener);
     }
   };
+}
+
+/**
+ * Have the native listener accept connections, if the server is one that it can
+ * do that for.
+ *
+ * @param {WebSocketServer} server The server
+ * @param {http.Server} httpServer Its own HTTP server, which listens
+ * @private
+ */
+function listenNatively(server, httpServer) {
+  if (server._server !== httpServer || !canAccept(server)) return;
+
+  native.listen(httpServer, (listener, id, head) => {
+    return acceptNatively(server, listener, id, head);
+  });
+}
+
+/**
+ * Tell whether upgrades need nothing of the program, so that nobody misses the
+ * calls that are left out.
+ *
+ * @param {WebSocketServer} server The server
+ * @return {Boolean} `true` if they do not
+ * @private
+ */
+function canAccept(server) {
+  const { options } = server;
+
+  return (
+    server._state === RUNNING &&
+    !options.verifyClient &&
+    server.handleUpgrade === handleUpgrade &&
+    server.completeUpgrade === completeUpgrade &&
+    server.shouldHandle === shouldHandle &&
+    server.listenerCount('headers') === 0 &&
+    options.WebSocket.prototype.setSocket === setSocket
+  );
+}
+
+/**
+ * Accept a connection of the native listener, whose request is one for an
+ * upgrade that nothing is wrong with.
+ *
+ * @param {WebSocketServer} server The server
+ * @param {NativeListener} listener The listener
+ * @param {Number} id The id of the connection
+ * @param {Buffer} head The head of the request
+ * @return {Boolean} `false` if Node is to handle it
+ * @private
+ */
+function acceptNatively(server, listener, id, head) {
+  if (!canAccept(server)) return false;
+
+  const { options } = server;
+  const text = head.latin1Slice();
+  const name = PerMessageDeflate.extensionName;
+  let protocols;
+  let extensions;
+
+  // The request is well-formed, but what it asks for may not be.
+  try {
+    protocols = parseProtocols(readField(text, PROTOCOL_FIELD));
+    extensions = options.perMessageDeflate
+      ? acceptExtensions(readField(text, EXTENSIONS_FIELD), options)
+      : {};
+  } catch {
+    return false;
+  }
+
+  if (protocols.size && options.handleProtocols) return false;
+  if (options.path && !shouldHandle.call(server, { url: readUrl(text) })) {
+    return false;
+  }
+
+  const ws = new options.WebSocket(null, undefined, options);
+  const req = lazyRequest(text, ws);
+  let fields = '';
+
+  if (protocols.size) {
+    ws._protocol = protocols.values().next().value;
+    fields += `\r\nSec-WebSocket-Protocol: ${ws._protocol}`;
+  }
+
+  if (extensions[name]) {
+    const value = extension.format({ [name]: [extensions[name].params] });
+
+    fields += `\r\nSec-WebSocket-Extensions: ${value}`;
+    ws._extensions = extensions;
+  }
+
+  ws[kOpen](
+    { listener, id, received: head.length },
+    [`${RESPONSE}${acceptKey(readField(text, KEY_FIELD))}${fields}\r\n\r\n`],
+    readLimits(server)
+  );
+
+  track(server, ws);
+  server.emit('connection', ws, req);
+  return true;
+}
+
+/**
+ * Read the options that a connection has from its server. Connections share them
+ * while they do not change.
+ *
+ * @param {WebSocketServer} server The server
+ * @return {Object} The options
+ * @private
+ */
+function readLimits(server) {
+  const { [kLimits]: limits, options } = server;
+
+  if (
+    limits === undefined ||
+    limits.allowSynchronousEvents !== options.allowSynchronousEvents ||
+    limits.maxBufferedChunks !== options.maxBufferedChunks ||
+    limits.maxFragments !== options.maxFragments ||
+    limits.maxPayload !== options.maxPayload ||
+    limits.skipUTF8Validation !== options.skipUTF8Validation
+  ) {
+    server[kLimits] = {
+      allowSynchronousEvents: options.allowSynchronousEvents,
+      maxBufferedChunks: options.maxBufferedChunks,
+      maxFragments: options.maxFragments,
+      maxPayload: options.maxPayload,
+      skipUTF8Validation: options.skipUTF8Validation
+    };
+  }
+
+  return server[kLimits];
+}
+
+/**
+ * Read a field of a head that has it once at the most.
+ *
+ * @param {String} head The head
+ * @param {RegExp} field The field
+ * @return {(String|undefined)} Its value, if it is there
+ * @private
+ */
+function readField(head, field) {
+  const match = field.exec(head);
+
+  return match === null ? undefined : match[1];
+}
+
+/**
+ * Read what a request is for.
+ *
+ * @param {String} head The head
+ * @return {String} The target
+ * @private
+ */
+function readUrl(head) {
+  const start = head.indexOf(' ') + 1;
+
+  return head.slice(start, head.indexOf(' ', start));
+}
+
+/**
+ * Keep track of a client.
+ *
+ * @param {WebSocketServer} server The server
+ * @param {WebSocket} ws The client
+ * @private
+ */
+function track(server, ws) {
+  if (!server.clients) return;
+
+  if (server[kOnClose] === undefined) {
+    server[kOnClose] = function () {
+      server.clients.delete(this);
+
+      if (server._shouldEmitClose && !server.clients.size) {
+        process.nextTick(emitClose, server);
+      }
+    };
+  }
+
+  server.clients.add(ws);
+  ws.on('close', server[kOnClose]);
 }
 
 /**

@@ -19,8 +19,25 @@ const {
   NOOP
 } = require('./constants');
 const {
+  kConnection,
+  kOpen,
+  kReceiver,
+  kSender,
+  kSocket
+} = require('./symbols');
+const {
   EventTarget: { addEventListener, removeEventListener }
 } = require('./event-target');
+
+/** What was agreed on when the socket was set: the options of `setSocket()`. */
+const kOptions = Symbol('kOptions');
+
+const kAutoPongComplete = Symbol('kAutoPongComplete');
+
+// Methods of the halves of a connection that are passed by while nobody has
+// replaced them.
+const { addListener, emit, on } = Receiver.prototype;
+const { dispatch, send, sendFrame } = Sender.prototype;
 
 // The index of a name is the value of `readyState`.
 const readyStates = ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED'];
@@ -53,9 +70,14 @@ class WebSocket extends EventEmitter {
     this._paused = false;
     this._protocol = '';
     this._readyState = WebSocket.CONNECTING;
-    this._receiver = null;
-    this._sender = null;
-    this._socket = null;
+
+    // Of a connection that the native driver serves, these are made when they
+    // are looked at; `undefined` stands for that.
+    this[kConnection] = null;
+    this[kOptions] = null;
+    this[kReceiver] = null;
+    this[kSender] = null;
+    this[kSocket] = null;
 
     if (address === null) {
       this._isServer = true;
@@ -81,14 +103,76 @@ class WebSocket extends EventEmitter {
 
     if (options.autoPong) {
       this._autoPong = true;
-      this._autoPongComplete = () => {
-        this._pendingAutoPongs--;
-      };
       this._pendingAutoPongs = 0;
       this._maxPendingAutoPongs = options.maxPendingAutoPongs | 0;
     }
 
     this._closeTimeout = options.closeTimeout;
+  }
+
+  /**
+   * The callback of the answer to a ping.
+   *
+   * @type {(Function|undefined)}
+   * @private
+   */
+  get _autoPongComplete() {
+    if (this._autoPong && this[kAutoPongComplete] === undefined) {
+      this[kAutoPongComplete] = () => {
+        this._pendingAutoPongs--;
+      };
+    }
+
+    return this[kAutoPongComplete];
+  }
+
+  set _autoPongComplete(callback) {
+    this[kAutoPongComplete] = callback;
+  }
+
+  /**
+   * The receiving end.
+   *
+   * @type {(Receiver|null)}
+   * @private
+   */
+  get _receiver() {
+    if (this[kReceiver] === undefined) this[kReceiver] = createReceiver(this);
+    return this[kReceiver];
+  }
+
+  set _receiver(receiver) {
+    this[kReceiver] = receiver;
+  }
+
+  /**
+   * The sending end.
+   *
+   * @type {(Sender|null)}
+   * @private
+   */
+  get _sender() {
+    if (this[kSender] === undefined) this[kSender] = createSender(this);
+    return this[kSender];
+  }
+
+  set _sender(sender) {
+    this[kSender] = sender;
+  }
+
+  /**
+   * The socket.
+   *
+   * @type {(Duplex|null)}
+   * @private
+   */
+  get _socket() {
+    if (this[kSocket] === undefined) this[kConnection].getSocket();
+    return this[kSocket];
+  }
+
+  set _socket(socket) {
+    this[kSocket] = socket;
   }
 
   /**
@@ -105,7 +189,7 @@ class WebSocket extends EventEmitter {
     if (!BINARY_TYPES.includes(type)) return;
 
     this._binaryType = type;
-    if (this._receiver) this._receiver._binaryType = type;
+    if (this[kReceiver]) this[kReceiver]._binaryType = type;
   }
 
   /**
@@ -114,14 +198,14 @@ class WebSocket extends EventEmitter {
    * @type {Number}
    */
   get bufferedAmount() {
-    if (!this._socket) return this._bufferedAmount;
+    if (this[kSocket] === null) return this._bufferedAmount;
 
     // What waits for the end of the turn is with neither of the two below.
-    const connection = this._sender._connection;
+    if (isServed(this)) this[kConnection].flush();
 
-    if (connection) connection.flush();
+    const queued = this[kSocket] ? this[kSocket]._writableState.length : 0;
 
-    return this._socket._writableState.length + this._sender._bufferedBytes;
+    return queued + (this[kSender] ? this[kSender]._bufferedBytes : 0);
   }
 
   /**
@@ -214,35 +298,10 @@ class WebSocket extends EventEmitter {
    * @private
    */
   setSocket(socket, head, options) {
-    const receiver = new Receiver({
-      allowSynchronousEvents: options.allowSynchronousEvents,
-      binaryType: this.binaryType,
-      extensions: this._extensions,
-      isServer: this._isServer,
-      maxBufferedChunks: options.maxBufferedChunks,
-      maxFragments: options.maxFragments,
-      maxPayload: options.maxPayload,
-      skipUTF8Validation: options.skipUTF8Validation
-    });
-
-    const sender = new Sender(socket, this._extensions, options.generateMask);
-
-    this._receiver = receiver;
-    this._sender = sender;
-    this._socket = socket;
-
-    receiver[kWebSocket] = this;
-    sender[kWebSocket] = this;
+    this[kOptions] = options;
+    this[kReceiver] = this[kSender] = undefined;
+    this[kSocket] = socket;
     socket[kWebSocket] = this;
-
-    receiver.on('conclude', receiverOnConclude);
-    receiver.on('drain', receiverOnDrain);
-    receiver.on('error', receiverOnError);
-    receiver.on('message', receiverOnMessage);
-    receiver.on('ping', receiverOnPing);
-    receiver.on('pong', receiverOnPong);
-
-    sender.onerror = senderOnError;
 
     // A plain `Duplex` has neither of them.
     if (socket.setTimeout) socket.setTimeout(0);
@@ -251,14 +310,32 @@ class WebSocket extends EventEmitter {
     // Either the native driver serves the socket from here on, or the stream
     // does. The listeners are the same, for the user can't tell which one it is
     // and the driver may change.
-    if (!native.adopt(this, socket, head) && head.length > 0) {
-      socket.unshift(head);
-    }
+    const isServed = native.adopt(this, socket, head, options);
 
-    socket.on('close', socketOnClose);
-    socket.on('data', socketOnData);
-    socket.on('end', socketOnEnd);
-    socket.on('error', socketOnError);
+    createHalves(this, isServed);
+    if (!isServed && head.length > 0) socket.unshift(head);
+
+    listenToSocket(socket);
+
+    this._readyState = WebSocket.OPEN;
+    this.emit('open');
+  }
+
+  /**
+   * Start to use a connection of the native listener. What `setSocket()` does,
+   * without a socket.
+   *
+   * @param {Object} source Where the connection comes from, see `native.open()`
+   * @param {(Buffer|String)[]} response What to send first
+   * @param {Object} options Options, those of `setSocket()`
+   * @private
+   */
+  [kOpen](source, response, options) {
+    this[kOptions] = options;
+    this[kReceiver] = this[kSender] = this[kSocket] = undefined;
+
+    native.open(this, source, response, options);
+    createHalves(this, true);
 
     this._readyState = WebSocket.OPEN;
     this.emit('open');
@@ -270,13 +347,13 @@ class WebSocket extends EventEmitter {
    * @private
    */
   emitClose() {
-    if (this._socket) {
+    if (this[kSocket] !== null) {
       const perMessageDeflate =
         this._extensions[PerMessageDeflate.extensionName];
 
       if (perMessageDeflate) perMessageDeflate.cleanup();
 
-      this._receiver.removeAllListeners();
+      if (this[kReceiver]) this[kReceiver].removeAllListeners();
     }
 
     this._readyState = WebSocket.CLOSED;
@@ -301,17 +378,29 @@ class WebSocket extends EventEmitter {
     }
 
     if (this.readyState === WebSocket.CLOSING) {
-      if (this._closeFrameSent && isReceivingDone(this)) this._socket.end();
+      if (this._closeFrameSent && isReceivingDone(this)) endSocket(this);
       return;
     }
 
-    this._sender.close(code, data, !this._isServer, (err) => {
+    /**
+     * Goes on when the frame is sent.
+     *
+     * @param {Error} [err] Why it is not
+     */
+    const onSent = (err) => {
       // The `'error'` event of the socket reports it.
       if (err) return;
 
       this._closeFrameSent = true;
-      if (isReceivingDone(this)) this._socket.end();
-    });
+      if (isReceivingDone(this)) endSocket(this);
+    };
+
+    if (
+      !isDirect(this) ||
+      !this[kConnection].close(code, data, !this._isServer, onSent)
+    ) {
+      this._sender.close(code, data, !this._isServer, onSent);
+    }
 
     this._readyState = WebSocket.CLOSING;
     setCloseTimer(this);
@@ -366,7 +455,9 @@ class WebSocket extends EventEmitter {
     this._paused = false;
 
     // Otherwise the listener of `'drain'` does it.
-    if (!this._receiver._writableState.needDrain) this._socket.resume();
+    if (!this[kReceiver] || !this[kReceiver]._writableState.needDrain) {
+      this._socket.resume();
+    }
   }
 
   /**
@@ -400,24 +491,44 @@ class WebSocket extends EventEmitter {
       return;
     }
 
-    let opts = {
-      binary: typeof data !== 'string',
-      mask: !this._isServer,
-      compress: true,
-      fin: true
-    };
+    const isPlain = !this._extensions[PerMessageDeflate.extensionName];
+    let binary = typeof data !== 'string';
 
     // Most calls have no options or this one, and copying is not free.
     if (options) {
-      if (hasTypeOnly(options)) opts.binary = options.binary;
-      else opts = { ...opts, ...options };
+      if (!hasTypeOnly(options)) {
+        const opts = {
+          binary,
+          mask: !this._isServer,
+          compress: true,
+          fin: true,
+          ...options
+        };
+
+        if (isPlain) opts.compress = false;
+
+        this._sender.send(data || EMPTY_BUFFER, opts, cb);
+        return;
+      }
+
+      ({ binary } = options);
     }
 
-    if (!this._extensions[PerMessageDeflate.extensionName]) {
-      opts.compress = false;
+    const mask = !this._isServer;
+
+    if (
+      isPlain &&
+      isDirect(this) &&
+      this[kConnection].sendMessage(data || EMPTY_BUFFER, binary, mask, cb)
+    ) {
+      return;
     }
 
-    this._sender.send(data || EMPTY_BUFFER, opts, cb);
+    this._sender.send(
+      data || EMPTY_BUFFER,
+      { binary, mask, compress: !isPlain, fin: true },
+      cb
+    );
   }
 
   /**
@@ -432,7 +543,7 @@ class WebSocket extends EventEmitter {
       return;
     }
 
-    if (this._socket) {
+    if (this[kSocket] !== null) {
       this._readyState = WebSocket.CLOSING;
       this._socket.destroy();
     }
@@ -477,7 +588,169 @@ WebSocket.prototype.removeEventListener = removeEventListener;
 
 module.exports = WebSocket;
 
-native.setDataListener(socketOnData);
+native.setCallbacks({
+  onData: socketOnData,
+  onConclude: conclude,
+  onPing: receivePing,
+  onClose: finish,
+  listenToSocket
+});
+
+/**
+ * Make the receiving end of a connection.
+ *
+ * @param {WebSocket} websocket The connection
+ * @return {Receiver} The receiver
+ * @private
+ */
+function createReceiver(websocket) {
+  const options = websocket[kOptions];
+  const receiver = new Receiver({
+    allowSynchronousEvents: options.allowSynchronousEvents,
+    binaryType: websocket.binaryType,
+    extensions: websocket._extensions,
+    isServer: websocket._isServer,
+    maxBufferedChunks: options.maxBufferedChunks,
+    maxFragments: options.maxFragments,
+    maxPayload: options.maxPayload,
+    skipUTF8Validation: options.skipUTF8Validation
+  });
+
+  receiver[kWebSocket] = websocket;
+  if (isServed(websocket)) receiver._connection = websocket[kConnection];
+
+  receiver.on('conclude', receiverOnConclude);
+  receiver.on('drain', receiverOnDrain);
+  receiver.on('error', receiverOnError);
+  receiver.on('message', receiverOnMessage);
+  receiver.on('ping', receiverOnPing);
+  receiver.on('pong', receiverOnPong);
+
+  return receiver;
+}
+
+/**
+ * Make the sending end of a connection.
+ *
+ * @param {WebSocket} websocket The connection
+ * @return {Sender} The sender
+ * @private
+ */
+function createSender(websocket) {
+  const sender = new Sender(
+    websocket._socket,
+    websocket._extensions,
+    websocket[kOptions].generateMask
+  );
+
+  sender[kWebSocket] = websocket;
+  if (isServed(websocket)) sender._connection = websocket[kConnection];
+
+  sender.onerror = senderOnError;
+  return sender;
+}
+
+/**
+ * Make the two ends of a connection if they can't wait: the stream driver needs
+ * them, and so does a program that has changed their classes, to see everything
+ * that is done with them.
+ *
+ * @param {WebSocket} websocket The connection
+ * @param {Boolean} isServed Whether the native driver serves it
+ * @private
+ */
+function createHalves(websocket, isServed) {
+  if (!isServed || isReceiverPatched()) {
+    websocket[kReceiver] = createReceiver(websocket);
+  }
+
+  if (!isServed || isSenderPatched()) {
+    websocket[kSender] = createSender(websocket);
+  }
+}
+
+/**
+ * Tell whether a program has replaced methods of receivers.
+ *
+ * @return {Boolean} `true` if it has
+ * @private
+ */
+function isReceiverPatched() {
+  const { prototype } = Receiver;
+
+  return (
+    prototype.addListener !== addListener ||
+    prototype.emit !== emit ||
+    prototype.on !== on
+  );
+}
+
+/**
+ * Tell whether a program has replaced methods of senders.
+ *
+ * @return {Boolean} `true` if it has
+ * @private
+ */
+function isSenderPatched() {
+  const { prototype } = Sender;
+
+  return (
+    prototype.dispatch !== dispatch ||
+    prototype.send !== send ||
+    prototype.sendFrame !== sendFrame
+  );
+}
+
+/**
+ * Listen to the socket of a connection.
+ *
+ * @param {Duplex} socket The socket
+ * @private
+ */
+function listenToSocket(socket) {
+  socket.on('close', socketOnClose);
+  socket.on('data', socketOnData);
+  socket.on('end', socketOnEnd);
+  socket.on('error', socketOnError);
+}
+
+/**
+ * Tell whether the native driver serves a connection.
+ *
+ * @param {WebSocket} websocket The connection
+ * @return {Boolean} `true` if it does
+ * @private
+ */
+function isServed(websocket) {
+  return websocket[kConnection] !== null && websocket[kConnection].isActive;
+}
+
+/**
+ * Tell whether what is sent can go to the native driver without a sender, since
+ * there is none and nobody wants to see what it would do.
+ *
+ * @param {WebSocket} websocket The connection
+ * @return {Boolean} `true` if it can
+ * @private
+ */
+function isDirect(websocket) {
+  return (
+    websocket[kSender] === undefined &&
+    isServed(websocket) &&
+    !isSenderPatched()
+  );
+}
+
+/**
+ * End the socket of a connection, if need be without making it.
+ *
+ * @param {WebSocket} websocket The connection
+ * @private
+ */
+function endSocket(websocket) {
+  if (websocket[kSocket] !== undefined) websocket._socket.end();
+  else websocket[kConnection].end();
+}
 
 /**
  * Tell whether the second argument of the constructor is the options.
@@ -514,9 +787,11 @@ function hasSocket({ readyState }) {
  * @private
  */
 function isReceivingDone(websocket) {
+  const receiver = websocket[kReceiver];
+
   return (
     websocket._closeFrameReceived ||
-    websocket._receiver._writableState.errorEmitted
+    (receiver !== undefined && receiver._writableState.errorEmitted)
   );
 }
 
@@ -620,7 +895,14 @@ function sendControlFrame(websocket, method, data, mask, cb) {
   }
 
   if (mask === undefined) mask = !websocket._isServer;
-  websocket._sender[method](data || EMPTY_BUFFER, mask, cb);
+  if (!data) data = EMPTY_BUFFER;
+
+  if (
+    !isDirect(websocket) ||
+    !websocket[kConnection].sendControl(method, data, mask, cb)
+  ) {
+    websocket._sender[method](data, mask, cb);
+  }
 }
 
 /**
@@ -637,8 +919,8 @@ function sendAfterClose(websocket, data, cb) {
     const length = isBlob(data) ? data.size : toBuffer(data).length;
 
     // There is no sender if the opening handshake failed.
-    if (websocket._socket) websocket._sender._bufferedBytes += length;
-    else websocket._bufferedAmount += length;
+    if (websocket[kSocket] === null) websocket._bufferedAmount += length;
+    else websocket._sender._bufferedBytes += length;
   }
 
   if (cb) {
@@ -674,20 +956,20 @@ function emitError(websocket, err) {
  */
 function setCloseTimer(websocket) {
   websocket._closeTimer = setTimeout(
-    destroy,
+    destroySocket,
     websocket._closeTimeout,
-    websocket._socket
+    websocket
   );
 }
 
 /**
- * Destroy a stream.
+ * Destroy the socket of a connection.
  *
- * @param {Duplex} stream The stream
+ * @param {WebSocket} websocket The connection
  * @private
  */
-function destroy(stream) {
-  stream.destroy();
+function destroySocket(websocket) {
+  websocket._socket.destroy();
 }
 
 /**
@@ -716,16 +998,25 @@ function discardIncoming(socket) {
 }
 
 /**
- * The listener of the `'conclude'` event of the receiver: the peer has sent a
- * close frame.
+ * The listener of the `'conclude'` event of the receiver.
  *
  * @param {Number} code The close code
  * @param {Buffer} reason The reason
  * @private
  */
 function receiverOnConclude(code, reason) {
-  const websocket = this[kWebSocket];
+  conclude(this[kWebSocket], code, reason);
+}
 
+/**
+ * Handle the close frame of the peer.
+ *
+ * @param {WebSocket} websocket The connection
+ * @param {Number} code The close code
+ * @param {Buffer} reason The reason
+ * @private
+ */
+function conclude(websocket, code, reason) {
   websocket._closeFrameReceived = true;
   websocket._closeCode = code;
 
@@ -738,10 +1029,14 @@ function receiverOnConclude(code, reason) {
     websocket._closeMessage.set(reason);
   }
 
-  // The socket is closed and this was still in the receiver.
-  if (websocket._socket[kWebSocket] === undefined) return;
+  const socket = websocket[kSocket];
 
-  discardIncoming(websocket._socket);
+  if (socket !== undefined) {
+    // The socket is closed and this was still in the receiver.
+    if (socket[kWebSocket] === undefined) return;
+
+    discardIncoming(socket);
+  }
 
   // 1005 means that there was none in the frame.
   if (code === 1005) websocket.close();
@@ -804,8 +1099,17 @@ function receiverOnMessage(data, isBinary) {
  * @private
  */
 function receiverOnPing(data) {
-  const websocket = this[kWebSocket];
+  receivePing(this[kWebSocket], data);
+}
 
+/**
+ * Handle a ping of the peer.
+ *
+ * @param {WebSocket} websocket The connection
+ * @param {Buffer} data The payload
+ * @private
+ */
+function receivePing(websocket, data) {
   if (websocket._autoPong && websocket.readyState === WebSocket.OPEN) {
     const limit = websocket._maxPendingAutoPongs;
 
@@ -814,7 +1118,7 @@ function receiverOnPing(data) {
       websocket.terminate();
     } else {
       websocket._pendingAutoPongs++;
-      websocket.pong(data, !this._isServer, websocket._autoPongComplete);
+      websocket.pong(data, !websocket._isServer, websocket._autoPongComplete);
     }
   }
 
@@ -860,7 +1164,6 @@ function senderOnError(err) {
  */
 function socketOnClose() {
   const websocket = this[kWebSocket];
-  const receiver = websocket._receiver;
 
   this.removeListener('close', socketOnClose);
   this.removeListener('data', socketOnData);
@@ -873,14 +1176,34 @@ function socketOnClose() {
   const { endEmitted, length } = this._readableState;
 
   if (!endEmitted && length !== 0 && !isReceivingDone(websocket)) {
-    receiver.write(this.read(length));
+    websocket._receiver.write(this.read(length));
   }
 
-  finishReceiver(receiver);
+  if (websocket[kReceiver]) finishReceiver(websocket);
 
   this[kWebSocket] = undefined;
 
+  finish(websocket);
+}
+
+/**
+ * Close a connection whose socket is closed, as soon as its receiver is done.
+ *
+ * @param {WebSocket} websocket The connection
+ * @private
+ */
+function finish(websocket) {
+  const receiver = websocket[kReceiver];
+
   clearTimeout(websocket._closeTimer);
+
+  // What there was no need to make has nothing left to do. But it would have
+  // finished in the next tick, unless it did so at the close frame.
+  if (receiver === undefined) {
+    if (websocket._closeFrameReceived) websocket.emitClose();
+    else process.nextTick(emitClose, websocket);
+    return;
+  }
 
   const { errorEmitted, finished } = receiver._writableState;
 
@@ -911,11 +1234,23 @@ function hasTypeOnly(options) {
  * Tell a receiver that nothing more comes. Saying so again would change nothing,
  * but Node.js would make an error of it first, which takes its time.
  *
- * @param {Receiver} receiver The receiver
+ * @param {WebSocket} websocket The connection
  * @private
  */
-function finishReceiver(receiver) {
+function finishReceiver(websocket) {
+  const receiver = websocket._receiver;
+
   if (!receiver.writableEnded) receiver.end();
+}
+
+/**
+ * Emit the `'close'` event.
+ *
+ * @param {WebSocket} websocket The connection
+ * @private
+ */
+function emitClose(websocket) {
+  websocket.emitClose();
 }
 
 /**
@@ -937,7 +1272,13 @@ function socketOnEnd() {
   const websocket = this[kWebSocket];
 
   websocket._readyState = WebSocket.CLOSING;
-  finishReceiver(websocket._receiver);
+
+  // Unless there was a close frame, it is to have finished when the socket is
+  // closed.
+  if (websocket[kReceiver] || !websocket._closeFrameReceived) {
+    finishReceiver(websocket);
+  }
+
   if (!this.writableEnded) this.end();
 }
 

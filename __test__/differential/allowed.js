@@ -43,7 +43,6 @@ const ALLOWED = [
       '_readError',
       '_run',
       '_shift',
-      'decoderOptions',
       'isDecoding',
       'receive'
     ]
@@ -86,6 +85,28 @@ const ALLOWED = [
       '_inflated',
       '_inflatingTurns',
       '_offset'
+    ]
+  },
+  {
+    kind: 'WebSocket#',
+    reason: 'own with ws, made when they are looked at here',
+    keys: ['_autoPongComplete', '_receiver', '_sender', '_socket']
+  },
+  {
+    kind: 'WebSocket.prototype',
+    reason: 'own with ws, made when they are looked at here',
+    keys: ['_autoPongComplete', '_receiver', '_sender', '_socket']
+  },
+  {
+    kind: 'WebSocket#',
+    reason: 'what there is of these',
+    keys: [
+      'Symbol(kAutoPongComplete)',
+      'Symbol(kConnection)',
+      'Symbol(kOptions)',
+      'Symbol(kReceiver)',
+      'Symbol(kSender)',
+      'Symbol(kSocket)'
     ]
   },
   {

@@ -4,7 +4,7 @@
 //! Readiness calls JavaScript once; JavaScript asks for the turn's batch,
 //! dispatches it, and hands over what was sent meanwhile in one flush.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 use std::ptr;
@@ -17,11 +17,15 @@ use napi_derive::napi;
 use super::decoder::{config, fill, take_owned, Decoder};
 use super::memory::{Lent, Memory};
 use super::outbox;
-use super::uv::{Backend, Poll, Watcher};
+use super::uv::{self, Backend, Poll, Watcher};
 use crate::engine::home::Home;
 use crate::engine::inbox::Owned;
 use crate::protocol::frame::MAX_HEADER;
 use crate::protocol::receiver::Receiver;
+
+/// Flags of a turn's result.
+const DUE: u32 = 1;
+const AWAITED: u32 = 2;
 
 /// The memory of the next batch.
 struct LentInbox {
@@ -40,6 +44,10 @@ struct LentOutbox {
 pub(super) struct Nest {
     pub(super) home: RefCell<Home>,
     poll: RefCell<Option<Poll>>,
+    /// What to call in a closing phase.
+    closing: Caller,
+    /// Whether the environment has ended, so that nothing may be called.
+    has_ended: Cell<bool>,
     inbox: RefCell<Option<LentInbox>>,
     outbox: RefCell<Option<LentOutbox>>,
     owned: RefCell<Vec<Owned>>,
@@ -55,16 +63,23 @@ pub struct Engine {
 #[napi]
 impl Engine {
     /// Nests a runtime in the event loop. `on_ready` is called without
-    /// arguments when a turn is due; it must not throw.
+    /// arguments when a turn is due, `on_closing` in the closing phase that
+    /// [`Engine::await_closing`] asks for; they must not throw.
     ///
     /// # Errors
     /// Where nesting is impossible: no `/proc`, no libuv, no descriptors left.
     #[napi(constructor)]
-    pub fn new(env: Env, on_ready: Function<'_, (), ()>) -> Result<Self> {
+    pub fn new(
+        env: Env,
+        on_ready: Function<'_, (), ()>,
+        on_closing: Function<'_, (), ()>,
+    ) -> Result<Self> {
         let home = Home::new().map_err(|error| Error::from_reason(error.to_string()))?;
         let nest = Rc::new(Nest {
             home: RefCell::new(home),
             poll: RefCell::new(None),
+            closing: Caller::new(&env, &on_closing)?,
+            has_ended: Cell::new(false),
             inbox: RefCell::default(),
             outbox: RefCell::default(),
             owned: RefCell::default(),
@@ -152,7 +167,9 @@ impl Engine {
     }
 
     /// One turn. The memory is that of [`Engine::lend_inbox`]; the third word of
-    /// the header is 1 if another turn is due. Returns the number of rows.
+    /// the header says with [`DUE`] that another turn is due, and with
+    /// [`AWAITED`] that there are connections whose request is yet to come.
+    /// Returns the number of rows.
     #[napi]
     pub fn turn(&self) -> u32 {
         let mut home = self.nest.home.borrow_mut();
@@ -165,7 +182,8 @@ impl Engine {
         let slab = slab.borrow().get_mut(*used..).unwrap_or_default();
         let count = fill(self.env, rows, slab, &mut owned, |inbox| {
             home.turn(inbox);
-            home.is_due().into()
+            let due = if home.is_due() { DUE } else { 0 };
+            due | if home.is_awaiting() { AWAITED } else { 0 }
         });
         *used += rows.get(1).copied().unwrap_or_default() as usize;
         count
@@ -266,6 +284,28 @@ impl Engine {
         let mut home = self.nest.home.borrow_mut();
         home.want_write(id);
         home.is_due()
+    }
+
+    /// Has `on_closing` called in the closing phase of the event loop's current
+    /// iteration.
+    ///
+    /// # Errors
+    /// When the loop is not to be had.
+    #[napi]
+    pub fn await_closing(&self) -> Result<()> {
+        let uv_loop = self.env.get_uv_event_loop()?;
+        let nest = Rc::downgrade(&self.nest);
+        let closed = move || {
+            if let Some(nest) = nest.upgrade().filter(|nest| !nest.has_ended.get()) {
+                nest.closing.ready();
+            }
+        };
+        // SAFETY: the loop is that of this environment, whose thread this is.
+        let is_set = unsafe { uv::in_closing_phase(uv_loop.cast(), Box::new(closed)) };
+        match is_set {
+            true => Ok(()),
+            false => Err(Error::from_reason("no closing phase")),
+        }
     }
 
     /// ws's `_totalPayloadLength` of a connection.
@@ -422,6 +462,7 @@ unsafe extern "C" fn on_environment_end(
     // hook once.
     let cleanup = unsafe { Box::from_raw(data.cast::<Cleanup>()) };
     let poll = cleanup.nest.poll.borrow_mut().take();
+    cleanup.nest.has_ended.set(true);
     // What refers to JavaScript memory goes while the environment is whole; the
     // rest of the nest may outlive this.
     cleanup.nest.home.borrow_mut().clear();

@@ -1,16 +1,20 @@
-//! libuv's poll handle: watches a descriptor from within Node's event loop; and
-//! the epoll descriptor of that loop, to have another not watched for a while.
+//! libuv's handles: one that watches a descriptor from within Node's event
+//! loop, and ones that live only to be called in its closing phase; and the
+//! epoll descriptor of that loop, to have another one not watched for a while.
 //!
 //! The functions are looked up in the running process, not linked: runtimes
 //! that load Node addons without being Node (Bun, Deno) do not all have them,
 //! and then there is no native driver. Used by `engine.rs`, which decides what
 //! a readiness means.
 
+use std::alloc::Layout;
 use std::ffi::{c_int, c_void, CStr};
 use std::io;
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
 
+/// `UV_IDLE` of `uv_handle_type`.
+const UV_IDLE: c_int = 6;
 /// `UV_POLL` of `uv_handle_type`.
 const UV_POLL: c_int = 8;
 /// `UV_READABLE` of `uv_poll_event`.
@@ -29,6 +33,7 @@ type CloseCallback = unsafe extern "C" fn(*mut Handle);
 #[derive(Clone, Copy)]
 struct Functions {
     handle_size: unsafe extern "C" fn(c_int) -> usize,
+    idle_init: unsafe extern "C" fn(*mut c_void, *mut Handle) -> c_int,
     poll_init: unsafe extern "C" fn(*mut c_void, *mut Handle, c_int) -> c_int,
     poll_start: unsafe extern "C" fn(*mut Handle, c_int, PollCallback) -> c_int,
     reference: unsafe extern "C" fn(*mut Handle),
@@ -45,6 +50,7 @@ fn symbol(name: &CStr) -> Option<NonNull<c_void>> {
 impl Functions {
     fn find() -> Option<Self> {
         let handle_size = symbol(c"uv_handle_size")?;
+        let idle_init = symbol(c"uv_idle_init")?;
         let poll_init = symbol(c"uv_poll_init")?;
         let poll_start = symbol(c"uv_poll_start")?;
         let reference = symbol(c"uv_ref")?;
@@ -57,6 +63,13 @@ impl Functions {
                 std::mem::transmute::<NonNull<c_void>, unsafe extern "C" fn(c_int) -> usize>(
                     handle_size,
                 )
+            },
+            // SAFETY: as above.
+            idle_init: unsafe {
+                std::mem::transmute::<
+                    NonNull<c_void>,
+                    unsafe extern "C" fn(*mut c_void, *mut Handle) -> c_int,
+                >(idle_init)
             },
             // SAFETY: as above.
             poll_init: unsafe {
@@ -164,9 +177,9 @@ pub struct Poll {
 
 /// What the handle's `data` points to.
 struct Data {
-    watcher: Box<dyn Watcher>,
+    watcher: Option<Box<dyn Watcher>>,
     closed: Option<Box<dyn FnOnce()>>,
-    layout: std::alloc::Layout,
+    layout: Layout,
 }
 
 impl Poll {
@@ -182,30 +195,22 @@ impl Poll {
         watcher: Box<dyn Watcher>,
     ) -> Option<Self> {
         let functions = Functions::find()?;
-        // SAFETY: the function only looks up a size.
-        let size = unsafe { (functions.handle_size)(UV_POLL) };
-        let layout = std::alloc::Layout::from_size_align(size, 16).ok()?;
-        if size < size_of::<Handle>() {
-            return None;
-        }
-        // SAFETY: the layout has a size above zero.
-        let memory = unsafe { std::alloc::alloc_zeroed(layout) };
-        let handle = NonNull::new(memory.cast::<Handle>())?;
+        let (handle, layout) = allocate(&functions, UV_POLL)?;
         // SAFETY: the handle's memory has libuv's size; loop and descriptor
         // are as the caller promises.
         if unsafe { (functions.poll_init)(uv_loop, handle.as_ptr(), fd) } != 0 {
             // SAFETY: allocated above with this layout, and unknown to libuv.
-            unsafe { std::alloc::dealloc(memory, layout) };
+            unsafe { std::alloc::dealloc(handle.as_ptr().cast(), layout) };
             return None;
         }
-        let data = Box::new(Data {
-            watcher,
-            closed: None,
-            layout,
-        });
-        // SAFETY: `data` is the first field of every handle, free for its
-        // owner to use.
-        unsafe { (*handle.as_ptr()).data = Box::into_raw(data).cast() };
+        attach(
+            handle,
+            Data {
+                watcher: Some(watcher),
+                closed: None,
+                layout,
+            },
+        );
         let poll = Self { functions, handle };
         // SAFETY: the handle was initialised above.
         if unsafe { (functions.poll_start)(handle.as_ptr(), UV_READABLE, on_ready) } != 0 {
@@ -231,7 +236,7 @@ impl Poll {
     /// Closes the handle; its watcher is dropped and `closed` called once
     /// libuv is done with it.
     pub fn close(self, closed: Box<dyn FnOnce()>) {
-        // SAFETY: `data` was set in `start` and lives until `on_closed`; no
+        // SAFETY: `data` was attached in `start` and lives until `on_closed`; no
         // callback runs while it is borrowed.
         let data = unsafe { data(self.handle.as_ptr()) };
         // SAFETY: `data` gives a valid pointer, not otherwise borrowed here.
@@ -241,8 +246,59 @@ impl Poll {
     }
 }
 
+/// Has `closed` called in the closing phase of the loop's current iteration,
+/// where the handles of sockets are closed too. False when libuv is not to be
+/// had.
+///
 /// # Safety
-/// `handle` is one that [`Poll::start`] initialised and libuv has not closed.
+/// `uv_loop` is the loop of the calling thread.
+pub unsafe fn in_closing_phase(uv_loop: *mut c_void, closed: Box<dyn FnOnce()>) -> bool {
+    let Some(functions) = Functions::find() else {
+        return false;
+    };
+    let Some((handle, layout)) = allocate(&functions, UV_IDLE) else {
+        return false;
+    };
+    // SAFETY: the handle's memory has libuv's size; the loop is as the caller
+    // promises. This cannot fail.
+    unsafe { (functions.idle_init)(uv_loop, handle.as_ptr()) };
+    attach(
+        handle,
+        Data {
+            watcher: None,
+            closed: Some(closed),
+            layout,
+        },
+    );
+    // SAFETY: initialised above, and closed only here.
+    unsafe { (functions.close)(handle.as_ptr(), on_closed) };
+    true
+}
+
+/// Memory for a handle of a type, zeroed.
+fn allocate(functions: &Functions, kind: c_int) -> Option<(NonNull<Handle>, Layout)> {
+    // SAFETY: the function only looks up a size.
+    let size = unsafe { (functions.handle_size)(kind) };
+    let layout = Layout::from_size_align(size, 16).ok()?;
+    if size < size_of::<Handle>() {
+        return None;
+    }
+    // SAFETY: the layout has a size above zero.
+    let memory = unsafe { std::alloc::alloc_zeroed(layout) };
+    Some((NonNull::new(memory.cast())?, layout))
+}
+
+/// Gives a handle its data, for `on_closed` to take back.
+fn attach(handle: NonNull<Handle>, data: Data) {
+    let data = Box::into_raw(Box::new(data));
+    // SAFETY: `data` is the first field of every handle, free for its owner to
+    // use.
+    unsafe { (*handle.as_ptr()).data = data.cast() };
+}
+
+/// # Safety
+/// `handle` is one that was initialised and attached to, and that libuv has not
+/// closed.
 unsafe fn data(handle: *mut Handle) -> *mut Data {
     // SAFETY: as promised; `data` is the handle's first field.
     unsafe { (*handle).data.cast::<Data>() }
@@ -254,15 +310,17 @@ unsafe extern "C" fn on_ready(handle: *mut Handle, _status: c_int, _events: c_in
     // SAFETY: the watcher lives until `on_closed`, which libuv calls in a
     // later iteration at the earliest, even if `ready` closes the handle.
     let watcher = unsafe { &(*data).watcher };
-    watcher.ready();
+    if let Some(watcher) = watcher {
+        watcher.ready();
+    }
 }
 
 unsafe extern "C" fn on_closed(handle: *mut Handle) {
     // SAFETY: libuv calls back with the handle that was closed, once.
     let data = unsafe { data(handle) };
-    // SAFETY: made by `Box::into_raw` in `start`, and taken back only here.
+    // SAFETY: made by `Box::into_raw` in `attach`, and taken back only here.
     let data = unsafe { Box::from_raw(data) };
-    // SAFETY: allocated in `start` with this layout; libuv is done with it.
+    // SAFETY: allocated with this layout; libuv is done with it.
     unsafe { std::alloc::dealloc(handle.cast(), data.layout) };
     let Data {
         watcher, closed, ..

@@ -198,6 +198,11 @@ impl Home {
         Some((origin, self.hand_over_all(waiting)))
     }
 
+    /// Whether any listener has connections that have not sent their request.
+    pub fn is_awaiting(&self) -> bool {
+        self.lobby.is_awaiting()
+    }
+
     /// How many connections of a listener have not sent their request yet.
     pub fn waiting(&self, listener: u32) -> usize {
         self.lobby.count(listener)

@@ -135,6 +135,12 @@ impl Lobby {
             .map(|(id, waiting)| (*id, waiting.state))
     }
 
+    /// Whether there are any.
+    pub fn is_awaiting(&self) -> bool {
+        let mut waiting = self.waiting.values();
+        waiting.any(|waiting| waiting.state != State::Requested)
+    }
+
     /// How many connections of a listener have sent nothing yet.
     pub fn count(&self, listener: u32) -> usize {
         self.unseen(listener).count()

@@ -423,10 +423,7 @@ scenarios.push(
           '_extensions',
           '_paused',
           '_protocol',
-          '_readyState',
-          '_receiver',
-          '_sender',
-          '_socket'
+          '_readyState'
         ]) {
           const match = new RegExp(`^ {2}${name}: (.*)$`, 'm').exec(text);
           log(name, match && match[1].replace(/,$/, '').slice(0, 30));
@@ -439,7 +436,15 @@ scenarios.push(
     title: 'util.inspect of a WebSocket without address',
     async run(WebSocket, log) {
       const ws = new WebSocket(null, undefined, { closeTimeout: 10 });
-      log(util.inspect(ws).replace(/^ {2}\[Symbol.*\n/gm, ''));
+      const lines = util.inspect(ws).split('\n');
+
+      log(
+        lines.filter((line) => {
+          const [, key = ''] = /^ {2}(\w+|\[Symbol)/.exec(line) || [];
+
+          return key !== '[Symbol' && !hidden('WebSocket#', key);
+        })
+      );
     }
   },
   {

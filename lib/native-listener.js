@@ -1,0 +1,275 @@
+'use strict';
+
+const http = require('http');
+const net = require('net');
+const diagnostics = require('diagnostics_channel');
+const { AsyncResource } = require('async_hooks');
+const { closeSync } = require('fs');
+
+const { HAND_OVER, UPGRADE } = require('./inbox');
+
+const { emit } = http.Server.prototype;
+const sockets = diagnostics.channel('net.server.socket');
+
+/** `SOCKET` of the types of handles. */
+const SOCKET = 0;
+
+/** How many ms a connection may be silent before Node takes care of it. */
+const PATIENCE = 1000;
+
+/**
+ * Accepts the connections of an HTTP server that does nothing but upgrade them.
+ *
+ * The server stays a real one, and listens: only the connections that ask for
+ * nothing unusual never become sockets and requests of Node. All others are
+ * handed to it with every byte that they have sent.
+ */
+class NativeListener {
+  /**
+   * Creates a NativeListener instance.
+   *
+   * @param {http.Server} server The server, which listens
+   * @param {Object} engine The addon's engine
+   * @param {Function} accept Called with this, the id of a connection and the
+   *     head of its request; returns `false` to have Node handle it
+   */
+  constructor(server, engine, accept) {
+    this.server = server;
+    this.handle = server._handle;
+    this._accept = accept;
+    this._engine = engine;
+    this._onconnection = server._handle.onconnection;
+    this._timer = null;
+    //
+    // Negative if it can't be done.
+    //
+    this.id = engine.listen(this.handle.fd);
+
+    if (this.id >= 0) {
+      //
+      // Connections that arrive after this are nobody's.
+      //
+      this.handle.close = (...args) => {
+        this.stop(false);
+        return this.handle.close(...args);
+      };
+    }
+  }
+
+  /**
+   * Whether all that happens on a server that listens is what it does by itself,
+   * so that nobody misses what it does not do.
+   *
+   * @param {http.Server} server The server
+   * @return {Boolean} `true` if it is
+   * @public
+   */
+  static isPlain(server) {
+    return (
+      server.listenerCount('connection') === 1 &&
+      server.listenerCount('upgrade') === 1 &&
+      server.emit === emit &&
+      (server.maxConnections === undefined || server.maxConnections === null) &&
+      !server.pauseOnConnect &&
+      !sockets.hasSubscribers
+    );
+  }
+
+  /**
+   * Whether a server's handle is one whose connections can be accepted here.
+   *
+   * @param {http.Server} server The server
+   * @return {Boolean} `true` if it is
+   * @public
+   */
+  static isSuitable(server) {
+    const handle = server._handle;
+
+    return (
+      handle !== null &&
+      handle.fd >= 0 &&
+      typeof handle.onconnection === 'function' &&
+      ['Pipe', 'TCP'].includes(handle.constructor.name) &&
+      !Object.hasOwn(handle, 'close')
+    );
+  }
+
+  /**
+   * Handles an event.
+   *
+   * @param {Inbox} inbox The batch
+   * @param {Number} i The index of the first word of its row
+   * @public
+   */
+  dispatch(inbox, i) {
+    const { rows } = inbox;
+
+    switch (rows[i + 1] & 0xff) {
+      case UPGRADE:
+        //
+        // In a context of its own, which ends with the event.
+        //
+        new AsyncResource('WEBSOCKETSERVER').runInAsyncScope(
+          this._onUpgrade,
+          this,
+          rows[i],
+          inbox.payload(i)
+        );
+        break;
+      case HAND_OVER:
+        this._handOver(rows[i + 3]);
+        break;
+      default:
+        //
+        // It can't accept any more. What to do then is Node's to decide.
+        //
+        this.stop(true);
+    }
+  }
+
+  /**
+   * Handles a request for an upgrade.
+   *
+   * @param {Number} id The id of the connection
+   * @param {Buffer} head Its head
+   * @private
+   */
+  _onUpgrade(id, head) {
+    let isAccepted;
+
+    try {
+      isAccepted =
+        NativeListener.isPlain(this.server) && this._accept(this, id, head);
+    } catch (err) {
+      //
+      // The class of the program's has thrown. (Its handlers are called when
+      // the connection is accepted.)
+      //
+      this._engine.release(id);
+      throw err;
+    }
+
+    if (!isAccepted) this._handOver(this._engine.handOver(id), head);
+  }
+
+  /**
+   * Has Node go on with a connection as if it had accepted it.
+   *
+   * @param {Number} fd The descriptor
+   * @param {Buffer} [head] What has been read from it
+   * @private
+   */
+  _handOver(fd, head) {
+    const { server } = this;
+    const handle = this._open(fd);
+    if (handle === null) return;
+
+    if (head === undefined) {
+      this._onconnection.call(this.handle, 0, handle);
+      return;
+    }
+
+    let socket = null;
+
+    /**
+     * Takes note of the socket.
+     *
+     * @param {net.Socket} value The socket
+     */
+    const onConnection = (value) => {
+      socket = value;
+    };
+
+    server.prependListener('connection', onConnection);
+    this._onconnection.call(this.handle, 0, handle);
+    server.removeListener('connection', onConnection);
+
+    if (socket !== null && !socket.destroyed) socket.unshift(head);
+  }
+
+  /**
+   * Makes a socket of a connection.
+   *
+   * @param {Number} fd The descriptor, a duplicate of that of the engine
+   * @return {(net.Socket|null)} The socket, `null` if that is impossible
+   * @public
+   */
+  createSocket(fd) {
+    const { server } = this;
+    const handle = this._open(fd);
+    if (handle === null) return null;
+
+    const socket = new net.Socket({
+      allowHalfOpen: server.allowHalfOpen,
+      handle,
+      manualStart: true,
+      readable: true,
+      writable: true
+    });
+
+    //
+    // As Node leaves them after an upgrade.
+    //
+    socket.server = socket._server = server;
+    socket.parser = null;
+    socket._paused = false;
+    return socket;
+  }
+
+  /**
+   * Sees to it that silent connections are not kept from Node for long.
+   *
+   * @public
+   */
+  watchSilence() {
+    if (this.id < 0 || this._timer !== null) return;
+
+    this._timer = setTimeout(() => {
+      this._timer = null;
+
+      for (const fd of this._engine.takeSilent(this.id)) this._handOver(fd);
+      if (this._engine.waiting(this.id) > 0) this.watchSilence();
+    }, PATIENCE);
+    this._timer.unref();
+  }
+
+  /**
+   * Stops accepting connections.
+   *
+   * @param {Boolean} goOn Whether Node is to go on
+   * @public
+   */
+  stop(goOn) {
+    if (this.id < 0) return;
+
+    const waiting = this._engine.unlisten(this.id, goOn);
+
+    this.id = -1;
+    delete this.handle.close;
+    clearTimeout(this._timer);
+
+    for (const fd of waiting) this._handOver(fd);
+  }
+
+  /**
+   * Makes a handle of a descriptor.
+   *
+   * @param {Number} fd The descriptor
+   * @return {(Object|null)} The handle, `null` if that is impossible
+   * @private
+   */
+  _open(fd) {
+    if (fd < 0) return null;
+
+    const handle = new this.handle.constructor(SOCKET);
+
+    if (handle.open(fd) < 0) {
+      closeSync(fd);
+      return null;
+    }
+
+    return handle;
+  }
+}
+
+module.exports = NativeListener;
