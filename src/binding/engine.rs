@@ -17,7 +17,7 @@ use napi_derive::napi;
 use super::decoder::{config, fill, take_owned, Decoder};
 use super::memory::{Lent, Memory};
 use super::outbox;
-use super::uv::{self, Poll, Watcher};
+use super::uv::{self, Backend, Poll, Watcher};
 use crate::engine::home::Home;
 use crate::engine::inbox::Owned;
 use crate::protocol::frame::MAX_HEADER;
@@ -56,7 +56,7 @@ pub(super) struct Nest {
 /// The native driver of one environment.
 #[napi]
 pub struct Engine {
-    pub(super) env: Env,
+    env: Env,
     pub(super) nest: Rc<Nest>,
 }
 
@@ -313,6 +313,37 @@ impl Engine {
     pub fn total_payload_length(&self, id: u32) -> f64 {
         let home = self.nest.home.borrow();
         home.total_payload_length(id).unwrap_or(0) as f64
+    }
+
+    /// Accepts connections on the listening socket with the descriptor `fd`, in
+    /// the place of Node's event loop. Returns the listener's id, or the
+    /// negative errno: `ENOENT` if the loop does not watch it, or not yet.
+    #[napi]
+    pub fn listen(&self, fd: i32) -> Result<i64> {
+        let backend = self.backend()?;
+        if fd < 0 {
+            return Ok(-i64::from(libc::EBADF));
+        }
+        // SAFETY: JavaScript passes the descriptor of a handle that it holds
+        // open; should it not be open, duplicating it fails.
+        let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+        let mut home = self.nest.home.borrow_mut();
+        let result = home.listen(borrowed).and_then(|id| {
+            backend.forget(fd).map(|()| id).inspect_err(|_| {
+                home.unlisten(id);
+            })
+        });
+        Ok(match result {
+            Ok(id) => id.into(),
+            Err(error) => -i64::from(error.raw_os_error().unwrap_or(libc::EIO)),
+        })
+    }
+
+    pub(super) fn backend(&self) -> Result<Backend> {
+        let uv_loop = self.env.get_uv_event_loop()?;
+        // SAFETY: the loop is that of this environment, whose thread this is.
+        let backend = unsafe { Backend::of(uv_loop.cast()) };
+        backend.ok_or_else(|| napi::Error::from_reason("no event loop"))
     }
 
     fn send(&self, id: u32, slices: &[IoSlice<'_>]) -> i64 {

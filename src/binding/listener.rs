@@ -2,44 +2,20 @@
 //! listening socket that Node has, and gives back what is not for it.
 //!
 //! The socket stays Node's. Its handle is not told that libuv does not watch it
-//! meanwhile, so giving it back is to have it watched again.
+//! meanwhile, so giving it back is to have it watched again. (It is taken in
+//! `engine.rs`, where descriptors of JavaScript are borrowed.)
 
-use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{IntoRawFd, OwnedFd};
 
 use napi::bindgen_prelude::Result;
 use napi_derive::napi;
 
 use super::decoder::config;
 use super::engine::Engine;
-use super::uv::Backend;
 use crate::protocol::receiver::Receiver;
 
 #[napi]
 impl Engine {
-    /// Accepts connections on the listening socket with the descriptor `fd`, in
-    /// the place of Node's event loop. Returns the listener's id, or the
-    /// negative errno: `ENOENT` if the loop does not watch it, or not yet.
-    #[napi]
-    pub fn listen(&self, fd: i32) -> Result<i64> {
-        let backend = self.backend()?;
-        if fd < 0 {
-            return Ok(-i64::from(libc::EBADF));
-        }
-        // SAFETY: JavaScript passes the descriptor of a handle that it holds
-        // open; should it not be open, duplicating it fails.
-        let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-        let mut home = self.nest.home.borrow_mut();
-        let result = home.listen(borrowed).and_then(|id| {
-            backend.forget(fd).map(|()| id).inspect_err(|_| {
-                home.unlisten(id);
-            })
-        });
-        Ok(match result {
-            Ok(id) => id.into(),
-            Err(error) => -i64::from(error.raw_os_error().unwrap_or(libc::EIO)),
-        })
-    }
-
     /// Accepts no more. With `give_back`, the event loop does again; the handle
     /// must not have been closed. Returns the descriptors, now JavaScript's, of
     /// the connections whose request has not been seen.
@@ -109,13 +85,6 @@ impl Engine {
     #[napi]
     pub fn take_silent(&self, listener: u32) -> Vec<i32> {
         into_raw(self.nest.home.borrow_mut().take_silent(listener))
-    }
-
-    fn backend(&self) -> Result<Backend> {
-        let uv_loop = self.env.get_uv_event_loop()?;
-        // SAFETY: the loop is that of this environment, whose thread this is.
-        let backend = unsafe { Backend::of(uv_loop.cast()) };
-        backend.ok_or_else(|| napi::Error::from_reason("no event loop"))
     }
 }
 

@@ -452,6 +452,13 @@ pub(super) fn accept(listener: &Socket) -> io::Result<Socket> {
     }
 }
 
+/// Takes a descriptor that a row of a test's own home gave away.
+#[cfg(test)]
+pub(super) fn own(fd: RawFd) -> OwnedFd {
+    // SAFETY: tests call this once for a row, and use the number no more.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
 /// Reads what a socket has received, and leaves it there.
 pub(super) fn peek(socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
     let (data, len) = (buffer.as_mut_ptr().cast::<MaybeUninit<u8>>(), buffer.len());
