@@ -84,6 +84,9 @@ impl Sink for Slab {
     }
 }
 
+/// Makes a payload of a length in bytes.
+type Make = fn(usize) -> Vec<u8>;
+
 /// A whole frame on the wire, as a client sends it.
 fn frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let header = FrameHeader {
@@ -120,6 +123,19 @@ fn mixed(len: usize) -> Vec<u8> {
     text
 }
 
+/// Lengths up to that of the largest small frame (125 bytes), in an order that
+/// no processor predicts, as on a connection with messages of several kinds.
+fn any_lengths() -> impl Iterator<Item = usize> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+
+    std::iter::repeat_with(move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % 126) as usize
+    })
+}
+
 fn masking(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("mask");
 
@@ -142,6 +158,18 @@ fn masking(criterion: &mut Criterion) {
             });
         }
     }
+
+    let (src, mut dst) = (vec![0x5a; 256], vec![0; 256]);
+    let lengths: Vec<usize> = any_lengths().take(4096).collect();
+    group.throughput(Throughput::Elements(lengths.len() as u64));
+    group.bench_function("copy/any length", |b| {
+        b.iter(|| {
+            for len in &lengths {
+                let (src, dst) = (black_box(&src[6..6 + len]), black_box(&mut dst[3..3 + len]));
+                copy_masked(dst, src, black_box(KEY), 0);
+            }
+        });
+    });
 }
 
 fn text(criterion: &mut Criterion) {
@@ -157,7 +185,14 @@ fn text(criterion: &mut Criterion) {
         }
     }
 
-    for (name, text) in [("ascii", ascii(CHUNK)), ("mixed", mixed(CHUNK))] {
+    for (name, text) in [("ascii", ascii as Make), ("mixed", mixed)] {
+        let texts: Vec<Vec<u8>> = any_lengths().take(4096).map(text).collect();
+        group.throughput(Throughput::Elements(texts.len() as u64));
+        group.bench_function(BenchmarkId::new("any length", name), |b| {
+            b.iter(|| black_box(&texts).iter().all(|text| is_valid(text)));
+        });
+
+        let text = text(CHUNK);
         group.throughput(Throughput::Bytes(CHUNK as u64));
         group.bench_function(BenchmarkId::new("pieces", name), |b| {
             b.iter(|| {
@@ -174,29 +209,37 @@ fn text(criterion: &mut Criterion) {
 fn decoding(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decode");
 
-    for size in [0, 16, 64, 125, 128, 256, 1024, 16 * 1024 - 8] {
-        let frames = [
-            ("binary", frame(Opcode::Binary, &ascii(size))),
-            ("text/ascii", frame(Opcode::Text, &ascii(size))),
-            ("text/mixed", frame(Opcode::Text, &mixed(size))),
-        ];
+    let kinds: [(&str, Opcode, Make); 3] = [
+        ("binary", Opcode::Binary, ascii),
+        ("text/ascii", Opcode::Text, ascii),
+        ("text/mixed", Opcode::Text, mixed),
+    ];
 
-        for (name, frame) in frames {
-            let count = CHUNK / frame.len();
-            let chunk = frame.repeat(count);
+    for (name, opcode, payload) in kinds {
+        let mut run = |length: &str, frames: Vec<Vec<u8>>| {
+            let chunk = frames.concat();
             let mut sink = Slab::new();
             let mut receiver = Receiver::new(SERVER);
 
-            group.throughput(Throughput::Elements(count as u64));
-            group.bench_function(BenchmarkId::new(name, size), |b| {
+            group.throughput(Throughput::Elements(frames.len() as u64));
+            group.bench_function(BenchmarkId::new(name, length), |b| {
                 b.iter(|| {
                     sink.clear();
                     let consumed = receiver.feed(black_box(&chunk), &mut sink);
                     assert_eq!(consumed, chunk.len());
-                    assert_eq!(sink.words, 4 * count);
+                    assert_eq!(sink.words, 4 * frames.len());
                 });
             });
+        };
+
+        for size in [0, 16, 64, 125, 128, 256, 1024, 16 * 1024 - 8] {
+            let frame = frame(opcode, &payload(size));
+            let count = CHUNK / frame.len();
+            run(&size.to_string(), vec![frame; count]);
         }
+
+        let frames = any_lengths().map(|len| frame(opcode, &payload(len)));
+        run("any length", frames.take(950).collect());
     }
 
     // What a connection sees that has one message in flight.
