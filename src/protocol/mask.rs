@@ -106,18 +106,21 @@ pub fn copy_masked(dst: &mut [u8], src: &[u8], key: [u8; 4], phase: usize) {
     copy_words(&mut dst[done..], &src[done..], rotate(key, done));
 }
 
-/// Copies and masks word by word. What these leave over is done by a word that
-/// overlaps the one before it: not by a loop over bytes, the end of which a
-/// processor can't predict. (In place that would not be any faster.)
+/// Copies and masks less than a block, word by word. What these leave over is
+/// done by a word that overlaps the one before it: not by a loop over bytes, the
+/// end of which a processor can't predict. (In place that would not be faster.)
 #[inline]
 fn copy_words(dst: &mut [u8], src: &[u8], key: [u8; 4]) {
+    debug_assert!(src.len() < BLOCK, "{} bytes", src.len());
     let end = rotate(key, src.len());
 
     if let Some(last) = src.last_chunk() {
         let word = widen(key);
         let last = u64::from_ne_bytes(*last) ^ widen(end);
+        let words = dst.chunks_exact_mut(WORD).zip(src.chunks_exact(WORD));
 
-        for (to, from) in dst.chunks_exact_mut(WORD).zip(src.chunks_exact(WORD)) {
+        // The compiler unrolls this when it knows that there are few.
+        for (to, from) in words.take(BLOCK / WORD - 1) {
             to.copy_from_slice(from);
             mask_word(to.try_into().expect("a lane is one word"), word);
         }
