@@ -186,7 +186,7 @@ fn an_idle_receiver_holds_no_buffers() {
 
     assert_eq!(sink.messages, 2);
     assert_eq!(LIVE.get(), before);
-    assert!(std::mem::size_of::<Receiver>() <= 256);
+    assert!(std::mem::size_of::<Receiver>() <= 128);
 }
 
 #[test]

@@ -183,3 +183,42 @@ fn every_single_cut_of_short_streams() {
     assert!(checked > 100, "only {checked} short streams");
     assert!(in_memory > 1000, "only {in_memory} messages in place");
 }
+
+#[test]
+fn every_pair_of_first_bytes_means_the_same_whole_and_cut() {
+    let mut messages = 0;
+
+    for (is_server, max_payload) in [(false, 0), (false, 90), (true, 0), (true, 90)] {
+        let config = ReceiverConfig {
+            is_server,
+            max_payload,
+            ..ReceiverConfig::default()
+        };
+
+        for pair in 0..=u16::MAX {
+            // A length of five if there are 16 bits of it, a masking key, and
+            // text that a key of other bytes makes invalid.
+            let mut bytes = pair.to_be_bytes().to_vec();
+            bytes.extend([0, 5, 0, 0, 0, 0]);
+            bytes.extend("aé€𝄞".bytes().cycle().take(150));
+
+            let mut receiver = Receiver::new(config);
+            let mut whole = Recorder::default();
+            feed(&mut receiver, &bytes, &mut whole);
+
+            let mut receiver = Receiver::new(config);
+            let mut cut = Recorder::default();
+            let (head, tail) = bytes.split_at(9);
+            for byte in head {
+                feed(&mut receiver, &[*byte], &mut cut);
+            }
+            feed(&mut receiver, tail, &mut cut);
+
+            assert_eq!(whole.events, cut.events, "{pair:x} {config:?}");
+            let is_message = |seen: &&Seen| matches!(seen, Seen::Message { .. });
+            messages += whole.events.iter().filter(is_message).count();
+        }
+    }
+
+    assert!(messages > 500, "only {messages} messages");
+}

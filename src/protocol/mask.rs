@@ -6,6 +6,8 @@
 //!
 //! The loops work on 32 bytes at a time, spelled as four 64-bit words, which
 //! the compiler turns into vector instructions; no `unsafe` is needed for that.
+//! Wider vectors than those that every processor of a target has were tried:
+//! beyond the first-level cache they gain too little to be chosen at run time.
 
 /// Bytes per round of the wide loop.
 const BLOCK: usize = 32;
@@ -81,10 +83,10 @@ pub fn copy_masked(dst: &mut [u8], src: &[u8], key: [u8; 4], phase: usize) {
 
     let key = rotate(key, phase);
     let word = widen(key);
-    let mut from = src.chunks_exact(BLOCK);
-    let mut to = dst.chunks_exact_mut(BLOCK);
+    let from = src.chunks_exact(BLOCK);
+    let to = dst.chunks_exact_mut(BLOCK);
 
-    for (to, from) in (&mut to).zip(&mut from) {
+    for (to, from) in to.zip(from) {
         let lanes = to.chunks_exact_mut(WORD).zip(from.chunks_exact(WORD));
 
         for (to, from) in lanes {
@@ -93,18 +95,53 @@ pub fn copy_masked(dst: &mut [u8], src: &[u8], key: [u8; 4], phase: usize) {
         }
     }
 
-    let mut from = from.remainder().chunks_exact(WORD);
-    let mut to = to.into_remainder().chunks_exact_mut(WORD);
+    let done = src.len() / BLOCK * BLOCK;
 
-    for (to, from) in (&mut to).zip(&mut from) {
-        to.copy_from_slice(from);
-        mask_word(to.try_into().expect("a lane is one word"), word);
+    if done == src.len() {
+        return;
     }
 
-    let rest = to.into_remainder().iter_mut().zip(from.remainder());
+    // At least a word, if there is one in the payload.
+    let done = done.min(src.len().saturating_sub(WORD));
+    copy_words(&mut dst[done..], &src[done..], rotate(key, done));
+}
 
-    for (index, (to, from)) in rest.enumerate() {
-        *to = from ^ key[index & 3];
+/// Copies and masks less than a block, word by word. What these leave over is
+/// done by a word that overlaps the one before it: not by a loop over bytes, the
+/// end of which a processor can't predict. (In place that would not be faster.)
+#[inline]
+fn copy_words(dst: &mut [u8], src: &[u8], key: [u8; 4]) {
+    debug_assert!(src.len() < BLOCK, "{} bytes", src.len());
+    let end = rotate(key, src.len());
+
+    if let Some(last) = src.last_chunk() {
+        let word = widen(key);
+        let last = u64::from_ne_bytes(*last) ^ widen(end);
+        let words = dst.chunks_exact_mut(WORD).zip(src.chunks_exact(WORD));
+
+        // The compiler unrolls this when it knows that there are few.
+        for (to, from) in words.take(BLOCK / WORD - 1) {
+            to.copy_from_slice(from);
+            mask_word(to.try_into().expect("a lane is one word"), word);
+        }
+
+        if let Some(to) = dst.last_chunk_mut() {
+            *to = last.to_ne_bytes();
+        }
+    } else if let (Some(first), Some(last)) = (src.first_chunk(), src.last_chunk()) {
+        let first = u32::from_ne_bytes(*first) ^ u32::from_ne_bytes(key);
+        let last = u32::from_ne_bytes(*last) ^ u32::from_ne_bytes(end);
+
+        if let Some(to) = dst.first_chunk_mut() {
+            *to = first.to_ne_bytes();
+        }
+        if let Some(to) = dst.last_chunk_mut() {
+            *to = last.to_ne_bytes();
+        }
+    } else {
+        for ((to, from), key) in dst.iter_mut().zip(src).zip(key) {
+            *to = from ^ key;
+        }
     }
 }
 

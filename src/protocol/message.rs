@@ -8,8 +8,9 @@ use super::event::Room;
 use super::mask::{append_masked, apply_mask, copy_masked};
 use super::utf8::Utf8Validator;
 
-/// What may be reserved on the word of a header alone.
-const FIRST_RESERVE: usize = 64 * 1024;
+/// What may be reserved on the word of a header alone: 64 KiB, less what the
+/// message takes beside its content.
+const FIRST_RESERVE: usize = 63 * 1024;
 /// Pieces are checked as text this many bytes at a time, while they are still
 /// in the first-level cache from being unmasked.
 const STEP: usize = 8 * 1024;

@@ -11,7 +11,7 @@ use super::close::{is_valid_close_code, NO_STATUS};
 use super::deflate::Inflater;
 use super::error::ProtocolError;
 use super::event::{store, store_vec};
-use super::frame::{Opcode, LENGTH_16, LENGTH_64, MAX_CONTROL_PAYLOAD, RSV1};
+use super::frame::{Opcode, FIN, LENGTH_16, LENGTH_64, MASK, MAX_CONTROL_PAYLOAD, RSV1};
 use super::header::{length_64, Rules, Start};
 use super::mask::{append_masked, copy_masked};
 use super::message::{grow, Assembly, Whole};
@@ -87,7 +87,19 @@ impl Frame {
     }
 }
 
-/// The decoder of one direction of a connection.
+/// What is needed only while a payload is not complete, and by messages that are
+/// fragmented or compressed.
+#[derive(Debug, Default)]
+struct Parts {
+    /// What has arrived of a control frame's or a compressed frame's payload.
+    partial: Vec<u8>,
+    message: Assembly,
+    /// Made for the first compressed message.
+    inflater: Option<Box<Inflater>>,
+}
+
+/// The decoder of one direction of a connection. Idle connections are many, so
+/// it is kept small.
 #[derive(Debug)]
 pub struct Receiver {
     config: ReceiverConfig,
@@ -100,17 +112,14 @@ pub struct Receiver {
     /// How many chunks the current part of a frame has come in so far.
     chunks: u32,
     frame: Frame,
-    /// What has arrived of a control frame's or a compressed frame's payload.
-    partial: Vec<u8>,
     /// The kind of the message that has begun and not ended.
     message_opcode: Option<Opcode>,
     compressed: bool,
     frames: u32,
     total_payload_length: u64,
-    message: Assembly,
     inflating: Inflating,
-    /// Made for the first compressed message.
-    inflater: Option<Box<Inflater>>,
+    /// Kept between messages only for the inflater.
+    parts: Option<Box<Parts>>,
 }
 
 impl Receiver {
@@ -131,14 +140,12 @@ impl Receiver {
                 length: 0,
                 taken: 0,
             },
-            partial: Vec::new(),
             message_opcode: None,
             compressed: false,
             frames: 0,
             total_payload_length: 0,
-            message: Assembly::default(),
             inflating: Inflating::Here,
-            inflater: None,
+            parts: None,
         }
     }
 
@@ -185,7 +192,7 @@ impl Receiver {
         if sink.is_full() {
             return None;
         }
-        self.message.rest(self.frame.taken)
+        self.parts.as_mut()?.message.rest(self.frame.taken)
     }
 
     /// Takes note that a chunk of `len` bytes has been put into the
@@ -230,7 +237,7 @@ impl Receiver {
 
             let result = self
                 .count_chunk(chunk.is_empty())
-                .and_then(|()| self.advance(chunk, &mut at, sink));
+                .and_then(|()| self.next_frames(chunk, &mut at, sink));
 
             match result {
                 Ok(true) => (),
@@ -267,6 +274,97 @@ impl Receiver {
         // An empty chunk waits like any other.
         self.chunks += u32::from(self.chunk_pending && empty);
         self.chunk_pending = false;
+        Ok(())
+    }
+
+    /// Takes the frames that are next up to one that is not a plain message, and
+    /// that one, or until the sink is full; false when the chunk ends before.
+    fn next_frames<S: Sink>(
+        &mut self,
+        chunk: &[u8],
+        at: &mut usize,
+        sink: &mut S,
+    ) -> Result<bool, ProtocolError> {
+        let start = *at;
+        self.plain_messages(chunk, at, sink)?;
+
+        if *at > start && sink.is_full() {
+            return Ok(true);
+        }
+        self.advance(chunk, at, sink)
+    }
+
+    /// Takes the plain messages that are next in the chunk: whole ones of up to
+    /// 64 KiB, each in one frame and not compressed. The outcome is that of
+    /// [`advance`](Self::advance), which gets whatever is different, or wrong;
+    /// but nearly all messages are like that, and here it takes few steps.
+    fn plain_messages<S: Sink>(
+        &mut self,
+        chunk: &[u8],
+        at: &mut usize,
+        sink: &mut S,
+    ) -> Result<(), ProtocolError> {
+        const TEXT: u8 = FIN | Opcode::Text as u8;
+        const BINARY: u8 = FIN | Opcode::Binary as u8;
+
+        if self.stage != Stage::Start || self.held_len > 0 || self.message_opcode.is_some() {
+            return Ok(());
+        }
+
+        let (mask, key_len) = if self.config.is_server {
+            (MASK, 4)
+        } else {
+            (0, 0)
+        };
+        let max = match self.config.max_payload {
+            0 => usize::MAX,
+            max => usize::try_from(max).unwrap_or(usize::MAX),
+        };
+
+        while !sink.is_full() {
+            let rest = &chunk[*at..];
+            let [first @ (TEXT | BINARY), second, ..] = *rest else {
+                break;
+            };
+            // With a mask that must not be there, or without the one that must,
+            // this is too large for a length.
+            let (length, start) = match (second ^ mask, rest) {
+                (length @ ..LENGTH_16, _) => (length.into(), 2 + key_len),
+                (LENGTH_16, [_, _, high, low, ..]) => {
+                    let length = u16::from_be_bytes([*high, *low]);
+                    (length.into(), 4 + key_len)
+                }
+                _ => break,
+            };
+            let Some((header, rest)) = rest.split_at_checked(start) else {
+                break;
+            };
+            let (Some(payload), true) = (rest.get(..length), length <= max) else {
+                break;
+            };
+            let Some(room) = sink.reserve(length) else {
+                break;
+            };
+
+            match header.last_chunk() {
+                Some(key) if self.config.is_server => copy_masked(room, payload, *key, 0),
+                _ => room.copy_from_slice(payload),
+            }
+
+            if first == TEXT && !self.config.skip_utf8_validation && !is_valid(room) {
+                return Err(ProtocolError::InvalidUtf8);
+            }
+
+            *at += start + length;
+            self.chunks = 0;
+            sink.event(Event::Message {
+                payload: Payload::Reserved(length),
+                binary: first == BINARY,
+                compressed: false,
+                fragments: &[],
+            });
+        }
+
         Ok(())
     }
 
@@ -415,6 +513,12 @@ impl Receiver {
     ) -> Result<bool, ProtocolError> {
         let rest = &chunk[*at..];
         let left = self.frame.left();
+
+        // A chunk that ends with a header: nothing has arrived to be kept.
+        if rest.is_empty() && left > 0 {
+            return Ok(false);
+        }
+
         let complete = rest.len() as u64 >= left;
         let piece = if complete {
             &rest[..left as usize]
@@ -447,8 +551,11 @@ impl Receiver {
         let left = frame.left();
         let len = left.min(len as u64);
 
-        self.message
-            .filled(len as usize, frame.key, frame.taken, text);
+        if let Some(parts) = &mut self.parts {
+            parts
+                .message
+                .filled(len as usize, frame.key, frame.taken, text);
+        }
 
         if len < left {
             self.frame.taken += len;
@@ -467,6 +574,11 @@ impl Receiver {
         self.chunks = 0;
         if self.stage != Stage::Finished {
             self.stage = Stage::Start;
+        }
+
+        let idle = self.message_opcode.is_none();
+        if idle && matches!(&self.parts, Some(parts) if parts.inflater.is_none()) {
+            self.parts = None;
         }
     }
 
@@ -510,16 +622,17 @@ impl Receiver {
             }
         }
 
+        let message = &mut self.parts.get_or_insert_default().message;
+
         if single && frame.fulfils_promise(piece.len()) {
             let room = usize::try_from(frame.length).ok();
 
             if let Some(room) = room.and_then(|len| sink.allocate(len)) {
-                self.message.move_to(room);
+                message.move_to(room);
             }
         }
 
-        self.message
-            .append(piece, frame.key, frame.taken, frame.left(), text);
+        message.append(piece, frame.key, frame.taken, frame.left(), text);
 
         if complete {
             self.count_frame()?;
@@ -561,21 +674,24 @@ impl Receiver {
         let Some(config) = self.config.inflate else {
             return Err(ProtocolError::UnexpectedRsv1);
         };
-        let inflater = self.inflater.get_or_insert_with(|| {
+        let text = self.checks_text();
+        let parts = self.parts.get_or_insert_default();
+        let inflater = parts.inflater.get_or_insert_with(|| {
             let inflater = Inflater::new(config.window_bits, config.no_context_takeover);
             Box::new(inflater)
         });
-        let start = self.message.data.len();
+        let message = &mut parts.message;
+        let start = message.data.len();
 
         inflater.decompress(
             data,
             self.frame.fin,
             self.config.max_payload,
-            &mut self.message.data,
+            &mut message.data,
         )?;
 
-        if self.checks_text() {
-            self.message.check_text(start);
+        if text {
+            message.check_text(start);
         }
 
         self.end_of_data_frame(sink)
@@ -590,9 +706,10 @@ impl Receiver {
             return Some(None);
         }
 
-        grow(&mut self.partial, piece.len(), frame.left());
-        append_masked(&mut self.partial, piece, frame.key, frame.phase());
-        complete.then(|| Some(std::mem::take(&mut self.partial)))
+        let partial = &mut self.parts.get_or_insert_default().partial;
+        grow(partial, piece.len(), frame.left());
+        append_masked(partial, piece, frame.key, frame.phase());
+        complete.then(|| Some(std::mem::take(partial)))
     }
 
     fn count_frame(&mut self) -> Result<(), ProtocolError> {
@@ -611,12 +728,13 @@ impl Receiver {
         let opcode = self.opcode();
         let single = self.message_opcode.is_none() && self.frame.fin;
 
-        if !single {
-            self.message.end_fragment();
-        }
-
         let text = self.checks_text();
         self.end_of_part();
+
+        let message = &mut self.parts.get_or_insert_default().message;
+        if !single {
+            message.end_fragment();
+        }
 
         if !self.frame.fin {
             return Ok(());
@@ -627,7 +745,7 @@ impl Receiver {
             room,
             fragments,
             valid_utf8,
-        } = self.message.finish();
+        } = message.finish();
 
         if text && !valid_utf8 {
             return Err(ProtocolError::InvalidUtf8);
@@ -672,13 +790,14 @@ impl Receiver {
             copy_masked(room, piece, frame.key, 0);
             room
         } else {
-            append_masked(&mut self.partial, piece, frame.key, frame.phase());
+            let partial = &mut self.parts.get_or_insert_default().partial;
+            append_masked(partial, piece, frame.key, frame.phase());
 
             if !complete {
                 return Ok(());
             }
 
-            let partial = std::mem::take(&mut self.partial);
+            let partial = std::mem::take(partial);
             let room = &mut room[..partial.len()];
             room.copy_from_slice(&partial);
             room
@@ -729,8 +848,6 @@ impl Receiver {
     /// Gives up everything that only a further frame would need.
     fn finish(&mut self) {
         self.stage = Stage::Finished;
-        self.inflater = None;
-        self.message.finish();
-        self.partial = Vec::new();
+        self.parts = None;
     }
 }

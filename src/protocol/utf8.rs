@@ -4,10 +4,43 @@
 //! messages: what arrives in pieces is checked piece by piece, so that a long
 //! message is not walked through a second time when it is complete.
 
+/// Bytes that the vectorized check takes at a time. What is shorter it leaves to
+/// the standard library, which goes byte by byte.
+const BLOCK: usize = 64;
+
 /// Whether `bytes` is valid UTF-8.
 #[inline]
 pub fn is_valid(bytes: &[u8]) -> bool {
-    simdutf8::basic::from_utf8(bytes).is_ok()
+    if bytes.len() >= BLOCK {
+        simdutf8::basic::from_utf8(bytes).is_ok()
+    } else {
+        is_short_ascii(bytes) || is_short_valid(bytes)
+    }
+}
+
+/// Whether a short text is ASCII: by words, the last of which may overlap the
+/// one before it.
+#[inline]
+fn is_short_ascii(bytes: &[u8]) -> bool {
+    const NOT_ASCII: u64 = u64::from_ne_bytes([0x80; 8]);
+
+    if let Some(last) = bytes.last_chunk() {
+        let words = bytes.chunks_exact(8).flat_map(<[u8; 8]>::try_from);
+        let seen = words.fold(u64::from_ne_bytes(*last), |seen, word| {
+            seen | u64::from_ne_bytes(word)
+        });
+        seen & NOT_ASCII == 0
+    } else {
+        bytes.iter().fold(0, |seen, byte| seen | byte) < 0x80
+    }
+}
+
+/// Whether a short text is valid, filled up with zeros to a whole block: these
+/// complete no character, and nothing that is incomplete before them is valid.
+fn is_short_valid(bytes: &[u8]) -> bool {
+    let mut block = [0; BLOCK];
+    block[..bytes.len()].copy_from_slice(bytes);
+    simdutf8::basic::from_utf8(&block).is_ok()
 }
 
 /// Checks a text that arrives in pieces, which may be cut within a character.
