@@ -21,6 +21,9 @@ const SOCKET = 0;
 const MAX_FIELDS = 64;
 const MAX_HEAD = 8 * 1024;
 
+/** The length of a `Sec-WebSocket-Accept`. */
+const ACCEPT_LENGTH = 28;
+
 /** How many ms a connection may be silent before Node takes care of it. */
 const PATIENCE = 1000;
 
@@ -37,8 +40,9 @@ class NativeListener {
    *
    * @param {http.Server} server The server, which listens
    * @param {Object} engine The addon's engine
-   * @param {Function} accept Called with this, the id of a connection and the
-   *     head of its request; returns `false` to have Node handle it
+   * @param {Function} accept Called with this, the id of a connection, the head
+   *     of its request and the `Sec-WebSocket-Accept` that answers it; returns
+   *     `false` to have Node handle it
    */
   constructor(server, engine, accept) {
     this.server = server;
@@ -142,15 +146,18 @@ class NativeListener {
    * Handles a request for an upgrade.
    *
    * @param {Number} id The id of the connection
-   * @param {Buffer} head Its head
+   * @param {Buffer} payload Its head, and the answer's `Sec-WebSocket-Accept`
    * @private
    */
-  _onUpgrade(id, head) {
+  _onUpgrade(id, payload) {
+    const end = payload.length - ACCEPT_LENGTH;
+    const head = payload.latin1Slice(0, end);
+    const accept = payload.latin1Slice(end);
     const isPlain = NativeListener.isPlain(this.server);
     let isAccepted;
 
     try {
-      isAccepted = isPlain && this._accept(this, id, head);
+      isAccepted = isPlain && this._accept(this, id, head, accept);
     } catch (err) {
       //
       // The class of the program's has thrown. (Its handlers are called when
@@ -160,7 +167,10 @@ class NativeListener {
       throw err;
     }
 
-    if (!isAccepted) this._handOver(this._engine.handOver(id), head);
+    if (!isAccepted) {
+      this._handOver(this._engine.handOver(id), payload.subarray(0, end));
+    }
+
     if (!isPlain) this.stop(true);
   }
 

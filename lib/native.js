@@ -906,8 +906,9 @@ function adopt(websocket, socket, head, options) {
  * unusual.
  *
  * @param {http.Server} server The server, which listens
- * @param {Function} accept Called with the listener, the id of a connection and
- *     the head of its request; returns `false` to have Node handle it
+ * @param {Function} accept Called with the listener, the id of a connection, the
+ *     head of its request and the `Sec-WebSocket-Accept` that answers it; returns
+ *     `false` to have Node handle it
  * @public
  */
 function listen(server, accept) {

@@ -22,7 +22,6 @@ const RESPONSE =
   'Connection: Upgrade\r\n' +
   'Sec-WebSocket-Accept: ';
 
-const KEY_FIELD = /\r\nsec-websocket-key:[ \t]*(.*?)[ \t]*\r\n/i;
 const PROTOCOL_FIELD = /\r\nsec-websocket-protocol:[ \t]*(.*?)[ \t]*\r\n/i;
 const EXTENSIONS_FIELD = /\r\nsec-websocket-extensions:[ \t]*(.*?)[ \t]*\r\n/i;
 
@@ -436,8 +435,8 @@ function addListeners(emitter, listeners) {
 function listenNatively(server, httpServer) {
   if (server._server !== httpServer || !canAccept(server)) return;
 
-  native.listen(httpServer, (listener, id, head) => {
-    return acceptNatively(server, listener, id, head);
+  native.listen(httpServer, (listener, id, head, accept) => {
+    return acceptNatively(server, listener, id, head, accept);
   });
 }
 
@@ -470,36 +469,36 @@ function canAccept(server) {
  * @param {WebSocketServer} server The server
  * @param {NativeListener} listener The listener
  * @param {Number} id The id of the connection
- * @param {Buffer} head The head of the request
+ * @param {String} head The head of the request
+ * @param {String} accept The `Sec-WebSocket-Accept` that answers it
  * @return {Boolean} `false` if Node is to handle it
  * @private
  */
-function acceptNatively(server, listener, id, head) {
+function acceptNatively(server, listener, id, head, accept) {
   if (!canAccept(server)) return false;
 
   const { options } = server;
-  const text = head.latin1Slice();
   const name = PerMessageDeflate.extensionName;
   let protocols;
   let extensions;
 
   // The request is well-formed, but what it asks for may not be.
   try {
-    protocols = parseProtocols(readField(text, PROTOCOL_FIELD));
+    protocols = parseProtocols(readField(head, PROTOCOL_FIELD));
     extensions = options.perMessageDeflate
-      ? acceptExtensions(readField(text, EXTENSIONS_FIELD), options)
+      ? acceptExtensions(readField(head, EXTENSIONS_FIELD), options)
       : {};
   } catch {
     return false;
   }
 
   if (protocols.size && options.handleProtocols) return false;
-  if (options.path && !shouldHandle.call(server, { url: readUrl(text) })) {
+  if (options.path && !shouldHandle.call(server, { url: readUrl(head) })) {
     return false;
   }
 
   const ws = new options.WebSocket(null, undefined, options);
-  const req = lazyRequest(text, ws);
+  const req = lazyRequest(head, ws);
   let fields = '';
 
   if (protocols.size) {
@@ -517,7 +516,7 @@ function acceptNatively(server, listener, id, head) {
   native.open(
     ws,
     { listener, id, received: head.length },
-    [`${RESPONSE}${acceptKey(readField(text, KEY_FIELD))}${fields}\r\n\r\n`],
+    [`${RESPONSE}${accept}${fields}\r\n\r\n`],
     readLimits(server)
   );
 

@@ -62,8 +62,9 @@ pub enum RowKind {
     /// The kernel takes bytes again.
     Writable = 12,
     /// A connection that a listener accepted asks for an upgrade; it waits for
-    /// what is done about it. The payload is the request's head, in the slab;
-    /// detail: the listener.
+    /// what is done about it. The payload is the request's head and, in the last
+    /// 28 bytes, the `Sec-WebSocket-Accept` that answers it; detail: the
+    /// listener.
     Upgrade = 13,
     /// A listener accepted a connection that is not served here; `length` is
     /// its descriptor, which is the reader's. The row's connection is the

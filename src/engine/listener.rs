@@ -21,6 +21,7 @@ use tokio::io::Interest;
 use super::home::{accept, peek, register};
 use super::inbox::{Inbox, RowKind};
 use super::ready::{ReadyQueue, ReadyWaker};
+use crate::protocol::handshake::accept_key;
 use crate::protocol::receiver::{Payload, Sink};
 use crate::protocol::upgrade::{classify, Classified, MAX_PLAIN_HEAD};
 
@@ -66,11 +67,11 @@ enum State {
 enum Look {
     /// There are none.
     Nothing,
-    /// A plain request is there.
+    /// A plain request is there, and nothing else.
     Plain {
         head_len: usize,
-        /// Whether nothing follows it.
-        is_all: bool,
+        /// The `Sec-WebSocket-Accept` that answers it.
+        accept: String,
     },
     /// The connection is to be handed over.
     Other,
@@ -286,8 +287,14 @@ impl Listener {
         }
         let request = match look(&socket, buffer) {
             Look::Nothing => None,
-            Look::Plain { head_len, .. } if take_head(&socket, head_len, inbox) => Some(head_len),
-            Look::Plain { .. } | Look::Other => return hand_over(socket, listener, inbox),
+            Look::Plain { head_len, accept } => {
+                let taken = take_head(&socket, head_len, &accept, inbox);
+                if taken.is_none() {
+                    return hand_over(socket, listener, inbox);
+                }
+                taken
+            }
+            Look::Other => return hand_over(socket, listener, inbox),
         };
         // When the kernel can watch no more sockets nobody can serve this one.
         let Ok(socket) = register(socket, Interest::READABLE) else {
@@ -297,8 +304,8 @@ impl Listener {
         let ready = ReadyWaker::new(id, ids.queue.clone());
         let waker = Waker::from(ready.clone());
         let state = match request {
-            Some(head_len) => {
-                report(id, listener, head_len, inbox);
+            Some(len) => {
+                report(id, listener, len, inbox);
                 State::Requested
             }
             None => {
@@ -335,19 +342,19 @@ impl Waiting {
             };
             match look(guard.get_inner(), buffer) {
                 Look::Nothing => guard.clear_ready(),
-                Look::Plain { head_len, is_all }
-                    if take_head(guard.get_inner(), head_len, inbox) =>
-                {
-                    if is_all {
-                        // Spares the read that would find nothing. (tokio keeps
-                        // "closed by the peer".)
-                        guard.clear_ready();
-                    }
+                Look::Plain { head_len, accept } => {
+                    let taken = take_head(guard.get_inner(), head_len, &accept, inbox);
+                    let Some(len) = taken else {
+                        return true;
+                    };
+                    // Nothing is left: spares the read that would find that.
+                    // (tokio keeps "closed by the peer".)
+                    guard.clear_ready();
                     self.state = State::Requested;
-                    report(id, self.listener, head_len, inbox);
+                    report(id, self.listener, len, inbox);
                     return false;
                 }
-                Look::Plain { .. } | Look::Other => return true,
+                Look::Other => return true,
             }
         }
         // Ready without anything to read, so something is wrong with it.
@@ -366,26 +373,37 @@ fn look(socket: &Socket, buffer: &mut [u8]) -> Look {
         }
     };
     match classify(&buffer[..len]) {
-        Classified::Plain { head_len } => Look::Plain {
+        // Who sends more before it is answered is not a usual client, and what
+        // comes with the head is handled with the head.
+        Classified::Plain { head_len, key } if head_len == len => Look::Plain {
             head_len,
-            is_all: head_len == len && len < buffer.len(),
+            accept: accept_key(key),
         },
-        Classified::Other => Look::Other,
+        Classified::Plain { .. } | Classified::Other => Look::Other,
     }
 }
 
-/// Takes a request that is there from the kernel, into the inbox's free memory.
-/// False if it has no room, as may be for a large one: a batch that is not full
-/// has some, but no later batch is sure to have more.
-fn take_head(mut socket: &Socket, head_len: usize, inbox: &mut Inbox<'_>) -> bool {
-    let room = inbox.reserve(head_len);
-    room.is_some_and(|room| socket.read_exact(room).is_ok())
+/// Takes a request that is there from the kernel, into the inbox's free memory,
+/// and puts the answer's value behind it. Gives the length of both. `None` if
+/// there is no room, as may be for a large request: a batch that is not full has
+/// some, but no later batch is sure to have more.
+fn take_head(
+    mut socket: &Socket,
+    head_len: usize,
+    accept: &str,
+    inbox: &mut Inbox<'_>,
+) -> Option<usize> {
+    let len = head_len + accept.len();
+    let (head, rest) = inbox.reserve(len)?.split_at_mut(head_len);
+    socket.read_exact(head).ok()?;
+    rest.copy_from_slice(accept.as_bytes());
+    Some(len)
 }
 
 /// Reports a request that was taken.
-fn report(id: u32, listener: u32, head_len: usize, inbox: &mut Inbox<'_>) {
+fn report(id: u32, listener: u32, len: usize, inbox: &mut Inbox<'_>) {
     inbox.begin(id);
-    inbox.payload(RowKind::Upgrade, listener, Payload::Reserved(head_len));
+    inbox.payload(RowKind::Upgrade, listener, Payload::Reserved(len));
 }
 
 /// Reports a connection's descriptor, which is the reader's from then on.
@@ -420,6 +438,8 @@ mod tests {
     const HEAD: &[u8] = b"GET /chat HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
         Upgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
         Sec-WebSocket-Version: 13\r\n\r\n";
+    /// What answers it (RFC 6455, section 1.3).
+    const ACCEPT: &[u8] = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
     const OTHER: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
     /// A home with a listener.
@@ -486,8 +506,13 @@ mod tests {
         let len = inbox.len();
         let rows = rows[..len * ROW].chunks(ROW).map(|row| {
             let kind = row[1] & 0xff;
-            let has_payload = kind == RowKind::Upgrade as u32 || (1..=7).contains(&kind);
-            let end = row[2] + if has_payload { row[3] } else { 0 };
+            let is_upgrade = kind == RowKind::Upgrade as u32;
+            let has_payload = is_upgrade || (1..=7).contains(&kind);
+            let mut end = row[2] + if has_payload { row[3] } else { 0 };
+            if is_upgrade {
+                end -= ACCEPT.len() as u32;
+                assert_eq!(slab[end as usize..][..ACCEPT.len()], *ACCEPT);
+            }
             Row {
                 connection: row[0],
                 kind,
@@ -558,7 +583,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_request_is_the_connections() {
+    fn a_request_with_something_behind_it_is_handed_over_whole() {
         for at_once in [true, false] {
             let mut server = Server::new();
             let bytes = [HEAD, FRAME].concat();
@@ -568,17 +593,27 @@ mod tests {
                 client.write_all(&bytes).unwrap();
             }
             client.shutdown(Shutdown::Write).unwrap();
-            let id = server.upgrade();
-            assert!(server.turn().is_empty());
-            assert!(server.home.accept(id, receiver()));
-            server.home.set_reading(id, true);
-            let mut kinds = Vec::new();
-            for _ in 0..3 {
-                kinds.extend(server.turn().iter().map(|row| row.kind));
-            }
-            let expected = [RowKind::Read, RowKind::Binary, RowKind::End];
-            assert_eq!(kinds, expected.map(|kind| kind as u32));
+            let rows = server.turn();
+            assert_eq!(rest(&mut handed_over(&rows[0], server.id)), bytes);
         }
+    }
+
+    #[test]
+    fn what_follows_the_request_later_is_the_connections() {
+        let mut server = Server::new();
+        let mut client = server.client(HEAD);
+        let id = server.upgrade();
+        client.write_all(FRAME).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        assert!(server.turn().is_empty());
+        assert!(server.home.accept(id, receiver()));
+        server.home.set_reading(id, true);
+        let mut kinds = Vec::new();
+        for _ in 0..3 {
+            kinds.extend(server.turn().iter().map(|row| row.kind));
+        }
+        let expected = [RowKind::Read, RowKind::Binary, RowKind::End];
+        assert_eq!(kinds, expected.map(|kind| kind as u32));
     }
 
     #[test]

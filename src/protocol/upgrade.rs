@@ -17,25 +17,28 @@ const MAX_FIELDS: usize = 64;
 
 /// What the first bytes of a connection are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Classified {
+pub enum Classified<'a> {
     /// A request for an upgrade to WebSocket, whole.
     Plain {
         /// The head's length, with the empty line at its end.
         head_len: usize,
+        /// The client's key.
+        key: &'a str,
     },
     /// Anything else, also the beginning of a plain request.
     Other,
 }
 
 /// Says what `bytes`, the first of a connection, are.
-pub fn classify(bytes: &[u8]) -> Classified {
+pub fn classify(bytes: &[u8]) -> Classified<'_> {
     match plain_head(bytes) {
-        Some(head_len) => Classified::Plain { head_len },
+        Some((head_len, key)) => Classified::Plain { head_len, key },
         None => Classified::Other,
     }
 }
 
-fn plain_head(bytes: &[u8]) -> Option<usize> {
+/// The length of a plain head, and its key.
+fn plain_head(bytes: &[u8]) -> Option<(usize, &str)> {
     let bytes = bytes.get(..MAX_PLAIN_HEAD).unwrap_or(bytes);
     let mut rest = bytes;
     let mut fields = Fields::default();
@@ -46,7 +49,10 @@ fn plain_head(bytes: &[u8]) -> Option<usize> {
     for _ in 0..=MAX_FIELDS {
         let line = line(&mut rest)?;
         if line.is_empty() {
-            return fields.are_complete().then_some(bytes.len() - rest.len());
+            let key = std::str::from_utf8(fields.key).ok()?;
+            return fields
+                .are_complete()
+                .then_some((bytes.len() - rest.len(), key));
         }
         fields.add(line)?;
     }
@@ -79,12 +85,15 @@ enum Rule {
     Refused,
 }
 
+/// The bit of the key.
+const KEY: u8 = 8;
+
 /// The fields that decide, by name.
 const RULES: [(&[u8], Rule); 14] = [
     (b"Host", Rule::Once(1, is_not_empty)),
     (b"Connection", Rule::Once(2, is_upgrade)),
     (b"Upgrade", Rule::Once(4, is_websocket)),
-    (b"Sec-WebSocket-Key", Rule::Once(8, is_key)),
+    (b"Sec-WebSocket-Key", Rule::Once(KEY, is_key)),
     (b"Sec-WebSocket-Version", Rule::Once(16, is_version_13)),
     // How these are written is checked by whoever answers.
     (b"Sec-WebSocket-Protocol", Rule::Once(32, is_not_empty)),
@@ -100,20 +109,21 @@ const RULES: [(&[u8], Rule); 14] = [
 
 /// Which of the fields with a rule were there.
 #[derive(Default)]
-struct Fields {
+struct Fields<'a> {
     seen: u8,
+    key: &'a [u8],
 }
 
-impl Fields {
+impl<'a> Fields<'a> {
     /// The bits of those that must be there.
-    const NEEDED: u8 = 1 | 2 | 4 | 8 | 16;
+    const NEEDED: u8 = 1 | 2 | 4 | KEY | 16;
 
     fn are_complete(&self) -> bool {
         self.seen & Self::NEEDED == Self::NEEDED
     }
 
     /// Takes note of a field; `None` if it is not one of a plain request.
-    fn add(&mut self, line: &[u8]) -> Option<()> {
+    fn add(&mut self, line: &'a [u8]) -> Option<()> {
         let colon = line.iter().position(|byte| *byte == b':')?;
         let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
         // Nothing that begins with an underscore is a name that a client needs,
@@ -130,6 +140,9 @@ impl Fields {
             Some((_, Rule::Once(bit, is_valid))) => {
                 let is_first = self.seen & bit == 0;
                 self.seen |= bit;
+                if *bit == KEY {
+                    self.key = value;
+                }
                 (is_first && is_valid(value)).then_some(())
             }
         }
@@ -245,6 +258,17 @@ mod tests {
         classify(bytes) != Classified::Other
     }
 
+    /// The length of a plain head.
+    fn head_of(bytes: &[u8]) -> Option<usize> {
+        match classify(bytes) {
+            Classified::Plain { head_len, key } => {
+                assert!(is_valid_key(key));
+                Some(head_len)
+            }
+            Classified::Other => None,
+        }
+    }
+
     /// A plain request with `from` replaced.
     fn with(from: &str, to: &str) -> String {
         assert!(WS.contains(from), "{from}");
@@ -260,11 +284,10 @@ mod tests {
     fn requests_of_usual_clients_are_plain() {
         for request in CLIENTS {
             let head_len = request.len();
-            let plain = Classified::Plain { head_len };
-            assert_eq!(classify(request.as_bytes()), plain, "{request}");
+            assert_eq!(head_of(request.as_bytes()), Some(head_len), "{request}");
 
             let followed = [request.as_bytes(), b"\x81\x80\r\n\r\n\xff"].concat();
-            assert_eq!(classify(&followed), plain, "{request}");
+            assert_eq!(head_of(&followed), Some(head_len), "{request}");
         }
     }
 
@@ -287,7 +310,7 @@ mod tests {
                 let mut bytes = WS.as_bytes().to_vec();
                 let end = (at + replaced).min(bytes.len());
                 bytes.splice(at..end, [byte]);
-                let Classified::Plain { head_len } = classify(&bytes) else {
+                let Classified::Plain { head_len, .. } = classify(&bytes) else {
                     continue;
                 };
                 plain += 1;
@@ -326,8 +349,7 @@ mod tests {
             and("Cookie: a=1\r\nCookie: b=2"),
         ] {
             let head_len = request.len();
-            let plain = Classified::Plain { head_len };
-            assert_eq!(classify(request.as_bytes()), plain, "{request}");
+            assert_eq!(head_of(request.as_bytes()), Some(head_len), "{request}");
         }
     }
 
