@@ -5,7 +5,12 @@ const { Writable } = require('stream');
 
 const PerMessageDeflate = require('./permessage-deflate');
 const binding = require('./binding');
-const { BINARY_TYPES, kStatusCode, kWebSocket } = require('./constants');
+const {
+  BINARY_TYPES,
+  EMPTY_BUFFER,
+  kStatusCode,
+  kWebSocket
+} = require('./constants');
 const { concat, toArrayBuffer } = require('./buffer-util');
 const { isValidUTF8 } = require('./validation');
 const {
@@ -26,6 +31,8 @@ const {
   WHO_INFLATES
 } = require('./inbox');
 
+const FastBuffer = Buffer[Symbol.species];
+
 /** The decoder stands in for these, and for no others. */
 const { decompress, _decompress } = PerMessageDeflate.prototype;
 
@@ -35,6 +42,25 @@ const { decompress, _decompress } = PerMessageDeflate.prototype;
 const SERVER = 1;
 const SKIP_UTF8_VALIDATION = 2;
 const NO_CONTEXT_TAKEOVER = 4;
+
+/** A bit of what its `feed()` returns, above the number of rows. */
+const BETWEEN_FRAMES = 1 << 16;
+
+//
+// What frames begin with (RFC 6455, section 5.2) that are complete messages and
+// need no decompression.
+//
+const FIRST_BYTES = { 0x81: TEXT, 0x82: BINARY, 0x89: PING, 0x8a: PONG };
+const MASK = 0x80;
+const KEY_LENGTH = 4;
+const MAX_CONTROL_PAYLOAD = 125;
+const LENGTH_16 = 126;
+
+/**
+ * Up to so many bytes are looked at here: calling the decoder takes longer than
+ * what it would do with them.
+ */
+const SHORT = 256;
 
 const GET_INFO = 0;
 const INFLATING = 5;
@@ -105,6 +131,12 @@ class Receiver extends Writable {
 
     this._decoder = null;
     this._connection = null;
+
+    //
+    // The decoder, if it is known to be between two messages, so that a message
+    // may pass it by. There is none at first, and that may be passed by, too.
+    //
+    this._idleDecoder = null;
 
     this._errored = false;
     this._state = GET_INFO;
@@ -520,6 +552,8 @@ class Receiver extends Writable {
       return false;
     }
 
+    if (chunk.length - this._offset <= SHORT && this._takeShort()) return true;
+
     if (this._connection === null && this._decoder === null) {
       this._decoder = new binding.Decoder(...this.decoderOptions());
     }
@@ -527,6 +561,75 @@ class Receiver extends Writable {
     const decoder = this._connection || this._decoder;
 
     this._offset = this._collect(decoder, chunk, this._offset);
+    return true;
+  }
+
+  /**
+   * Decodes the next frame of a chunk without the decoder, in place as ws does,
+   * and emits it. That is for what most small chunks consist of: a message in
+   * one frame that is complete. Everything else, valid or not, is left to the
+   * decoder, as it was.
+   *
+   * @return {Boolean} `true` if that could be done
+   * @private
+   */
+  _takeShort() {
+    const chunk = this._chunk;
+    const start = this._offset;
+
+    if (
+      this._idleDecoder !== this._decoder ||
+      this._connection !== null ||
+      !this._allowSynchronousEvents
+    ) {
+      return false;
+    }
+
+    const kind = FIRST_BYTES[chunk[start]];
+    if (kind === undefined || start + 1 === chunk.length) return false;
+
+    //
+    // A frame that is masked and should not be, or the other way round, gets an
+    // impossible length here.
+    //
+    let length = this._isServer ? chunk[start + 1] ^ MASK : chunk[start + 1];
+    let offset = start + 2;
+
+    if (length === LENGTH_16 && kind <= BINARY && offset + 2 <= chunk.length) {
+      length = (chunk[offset] << 8) | chunk[offset + 1];
+      offset += 2;
+    } else if (length > MAX_CONTROL_PAYLOAD) {
+      return false;
+    }
+
+    if (this._isServer) offset += KEY_LENGTH;
+
+    const end = offset + length;
+
+    if (
+      end > chunk.length ||
+      (kind <= BINARY && length > this._maxPayload && this._maxPayload > 0)
+    ) {
+      return false;
+    }
+
+    let data = EMPTY_BUFFER;
+
+    if (length !== 0) {
+      data = new FastBuffer(chunk.buffer, chunk.byteOffset + offset, length);
+
+      const isMasked = this._isServer && hasKey(chunk, offset - KEY_LENGTH);
+
+      if (isMasked) unmaskShort(chunk, offset, end);
+
+      if (kind === TEXT && !this._skipUTF8Validation && !isValidUTF8(data)) {
+        if (isMasked) unmaskShort(chunk, offset, end);
+        return false;
+      }
+    }
+
+    this._offset = end;
+    this._emit(kind, 0, data, null);
     return true;
   }
 
@@ -545,10 +648,11 @@ class Receiver extends Writable {
 
     inbox.prepare();
 
-    const end =
-      ROW + decoder.feed(chunk, offset, rows, inbox.slab, inbox.used) * ROW;
+    const result = decoder.feed(chunk, offset, rows, inbox.slab, inbox.used);
+    const end = ROW + (result & ~BETWEEN_FRAMES) * ROW;
     let fragments = null;
 
+    this._idleDecoder = (result & BETWEEN_FRAMES) === 0 ? undefined : decoder;
     inbox.commit(decoder);
 
     for (let i = ROW; i < end; i += ROW) {
@@ -678,6 +782,51 @@ function isReplaceable(extension) {
     !extension._inflate &&
     !extension._options.zlibInflateOptions
   );
+}
+
+/**
+ * Whether a masking key changes anything.
+ *
+ * @param {Buffer} chunk The chunk that contains it
+ * @param {Number} offset Where it begins
+ * @return {Boolean} `true` if it does
+ * @private
+ */
+function hasKey(chunk, offset) {
+  return (
+    (chunk[offset] |
+      chunk[offset + 1] |
+      chunk[offset + 2] |
+      chunk[offset + 3]) !==
+    0
+  );
+}
+
+/**
+ * Unmasks a payload that comes after its masking key. Doing so twice restores
+ * it.
+ *
+ * @param {Buffer} chunk The chunk that contains it
+ * @param {Number} start Where it begins
+ * @param {Number} end Where it ends
+ * @private
+ */
+function unmaskShort(chunk, start, end) {
+  const key0 = chunk[start - 4];
+  const key1 = chunk[start - 3];
+  const key2 = chunk[start - 2];
+  const key3 = chunk[start - 1];
+  const last = end - 3;
+  let i = start;
+
+  for (; i < last; i += 4) {
+    chunk[i] ^= key0;
+    chunk[i + 1] ^= key1;
+    chunk[i + 2] ^= key2;
+    chunk[i + 3] ^= key3;
+  }
+
+  for (let j = start - 4; i < end; i++, j++) chunk[i] ^= chunk[j];
 }
 
 /**

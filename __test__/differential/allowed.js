@@ -43,6 +43,7 @@ const ALLOWED = [
       '_readError',
       '_run',
       '_shift',
+      '_takeShort',
       'decoderOptions',
       'isDecoding',
       'receive'
@@ -83,6 +84,7 @@ const ALLOWED = [
       '_decoder',
       '_held',
       '_heldFrom',
+      '_idleDecoder',
       '_inflated',
       '_inflatingTurns',
       '_offset'
