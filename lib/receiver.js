@@ -57,8 +57,9 @@ const MAX_CONTROL_PAYLOAD = 125;
 const LENGTH_16 = 126;
 
 /**
- * Up to so many bytes are looked at here: calling the decoder takes longer than
- * what it would do with them.
+ * Up to so many bytes of masked frames are looked at here: calling the decoder
+ * takes longer than what it would do with them. What is not masked needs nothing
+ * done to it, so there the number does not matter.
  */
 const SHORT = 256;
 
@@ -398,7 +399,8 @@ class Receiver extends Writable {
     let offset = 0;
 
     while (offset !== rest.length) {
-      offset = this._collect(decoder, rest, offset);
+      this._collect(this._feed(decoder, rest, offset));
+      offset = inbox.rows[2];
     }
   }
 
@@ -552,7 +554,7 @@ class Receiver extends Writable {
       return false;
     }
 
-    if (chunk.length - this._offset <= SHORT && this._takeShort()) return true;
+    if (this._takeWhole(chunk, this._offset)) return true;
 
     if (this._connection === null && this._decoder === null) {
       this._decoder = new binding.Decoder(...this.decoderOptions());
@@ -560,24 +562,31 @@ class Receiver extends Writable {
 
     const decoder = this._connection || this._decoder;
 
-    this._offset = this._collect(decoder, chunk, this._offset);
+    const end = this._feed(decoder, chunk, this._offset);
+
+    this._offset = inbox.rows[2];
+    if (!this._emitSingle(end)) this._collect(end);
+
     return true;
   }
 
   /**
    * Decodes the next frame of a chunk without the decoder, in place as ws does,
-   * and emits it. That is for what most small chunks consist of: a message in
-   * one frame that is complete. Everything else, valid or not, is left to the
-   * decoder, as it was.
+   * and emits it. That is for what most small chunks consist of, and for what a
+   * client mostly receives: a message in one frame that is complete. Everything
+   * else, valid or not, is left to the decoder, as it was.
    *
+   * @param {Buffer} chunk The chunk
+   * @param {Number} start Where the frame begins
    * @return {Boolean} `true` if that could be done
    * @private
    */
-  _takeShort() {
-    const chunk = this._chunk;
-    const start = this._offset;
+  _takeWhole(chunk, start) {
+    const available = chunk.length - start;
 
     if (
+      (available > SHORT && this._isServer) ||
+      available < 2 ||
       this._idleDecoder !== this._decoder ||
       this._connection !== null ||
       !this._allowSynchronousEvents
@@ -586,7 +595,7 @@ class Receiver extends Writable {
     }
 
     const kind = FIRST_BYTES[chunk[start]];
-    if (kind === undefined || start + 1 === chunk.length) return false;
+    if (kind === undefined) return false;
 
     //
     // A frame that is masked and should not be, or the other way round, gets an
@@ -634,26 +643,70 @@ class Receiver extends Writable {
   }
 
   /**
-   * Decodes a part of a chunk, as much as the inbox has room for. The events
-   * are to wait for their turn.
+   * Decodes a part of a chunk, as much as the inbox has room for.
    *
    * @param {Object} decoder The decoder, or the connection that has it
    * @param {Buffer} chunk The chunk
    * @param {Number} offset Where to begin
-   * @return {Number} Where to go on
+   * @return {Number} The index after the last row in the inbox, which also says
+   *     where to go on
    * @private
    */
-  _collect(decoder, chunk, offset) {
-    const { rows } = inbox;
-
+  _feed(decoder, chunk, offset) {
     inbox.prepare();
 
-    const result = decoder.feed(chunk, offset, rows, inbox.slab, inbox.used);
-    const end = ROW + (result & ~BETWEEN_FRAMES) * ROW;
-    let fragments = null;
+    const result = decoder.feed(
+      chunk,
+      offset,
+      inbox.rows,
+      inbox.slab,
+      inbox.used
+    );
 
     this._idleDecoder = (result & BETWEEN_FRAMES) === 0 ? undefined : decoder;
     inbox.commit(decoder);
+
+    return ROW + (result & ~BETWEEN_FRAMES) * ROW;
+  }
+
+  /**
+   * Emits what is in the inbox if that is a single event which need not wait,
+   * so that it need not be held. It mostly is.
+   *
+   * @param {Number} end The index after the last row
+   * @return {Boolean} `true` if it was emitted
+   * @private
+   */
+  _emitSingle(end) {
+    const { rows } = inbox;
+    const i = end - ROW;
+    const isSplit = i === 2 * ROW && (rows[ROW + 1] & 0xff) === FRAGMENTS;
+
+    if (i !== ROW && !isSplit) return false;
+
+    const kind = rows[i + 1] & 0xff;
+    const detail = rows[i + 1] >>> 8;
+
+    if (!this._isDue(kind, detail)) return false;
+
+    const data = inbox.payload(i);
+    const fragments =
+      isSplit && this._binaryType !== 'nodebuffer' ? inbox.payload(ROW) : null;
+
+    inbox.release();
+    this._emit(kind, detail, data, fragments);
+    return true;
+  }
+
+  /**
+   * Holds what is in the inbox, to be emitted in turn.
+   *
+   * @param {Number} end The index after the last row
+   * @private
+   */
+  _collect(end) {
+    const { rows } = inbox;
+    let fragments = null;
 
     for (let i = ROW; i < end; i += ROW) {
       const word = rows[i + 1];
@@ -669,7 +722,6 @@ class Receiver extends Writable {
     }
 
     inbox.release();
-    return rows[2];
   }
 
   /**
