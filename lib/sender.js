@@ -34,6 +34,7 @@ const GET_BLOB_DATA = 2;
 /** Up to so many bytes of payload are copied behind their header. */
 const SHORT = 1024;
 
+const shortHeader = Buffer.alloc(4);
 const sharedMask = Buffer.alloc(4);
 
 /**
@@ -377,7 +378,7 @@ class Sender {
     if (
       list[1].length <= SHORT &&
       isUnnoticed(this._socket, cb) &&
-      writeJoined(this._socket, list[0], list[1], cb)
+      writeJoined(this._socket, list[0], list[0].length, list[1], cb)
     ) {
       return;
     }
@@ -431,17 +432,40 @@ function isUnnoticed(socket, cb) {
 }
 
 /**
+ * Writes a frame that is not masked to a socket in one piece, if it is short and
+ * the socket takes it at once.
+ *
+ * @param {Duplex} socket The socket
+ * @param {Number} byte The first byte of the frame
+ * @param {*} data The payload
+ * @param {Function} [cb] Callback
+ * @return {Boolean} `false` if it was not written
+ * @private
+ */
+function writeShort(socket, byte, data, cb) {
+  if (typeof data !== 'string' && !Buffer.isBuffer(data)) return false;
+
+  const { length } = data;
+
+  if (length === 0 || length > SHORT || !isUnnoticed(socket, cb)) return false;
+
+  writeHeader(shortHeader, byte, length, null);
+  return writeJoined(socket, shortHeader, headerLength(length), data, cb);
+}
+
+/**
  * Writes a frame to a socket in one piece, which takes it less time than two.
  *
  * @param {Duplex} socket The socket
  * @param {Buffer} header The header
+ * @param {Number} start The length of the header
  * @param {(Buffer|String)} data The payload
  * @param {Function} [cb] Callback
  * @return {Boolean} `false` if it can't be done, because the socket would count
  *     the payload differently
  * @private
  */
-function writeJoined(socket, header, data, cb) {
+function writeJoined(socket, header, start, data, cb) {
   const { length } = data;
   const isText = typeof data === 'string';
 
@@ -450,7 +474,6 @@ function writeJoined(socket, header, data, cb) {
   //
   if (isText && Buffer.byteLength(data) !== length) return false;
 
-  const start = header.length;
   const frame = Buffer.allocUnsafe(start + length);
 
   for (let i = 0; i < start; i++) frame[i] = header[i];
@@ -467,7 +490,7 @@ function writeJoined(socket, header, data, cb) {
 }
 
 /**
- * Sends a frame through the native driver, without building it first.
+ * Sends a frame without building it in pieces first.
  *
  * @param {Sender} sender The sender
  * @param {Number} byte The first byte of the frame
@@ -479,13 +502,19 @@ function writeJoined(socket, header, data, cb) {
  * @private
  */
 function sendDirect(sender, byte, data, mask, cb) {
-  return (
-    sender._connection !== null &&
-    sender._state === DEFAULT &&
-    sender.sendFrame === sendFrame &&
-    sender.dispatch === dispatch &&
-    sender._connection.send(byte, data, mask, cb)
-  );
+  if (
+    sender._state !== DEFAULT ||
+    sender.sendFrame !== sendFrame ||
+    sender.dispatch !== dispatch
+  ) {
+    return false;
+  }
+
+  if (sender._connection !== null) {
+    return sender._connection.send(byte, data, mask, cb);
+  }
+
+  return !mask && writeShort(sender._socket, byte, data, cb);
 }
 
 /**
