@@ -100,6 +100,67 @@ suite('drivers', () => {
     );
   });
 
+  it('writes frames in the pieces that a replaced write() expects', async (t) => {
+    const { ws: peer, peer: ws } = await pair(t, {
+      form: 'server',
+      secure: true
+    });
+    const socket = ws._socket;
+    const pieces = [];
+
+    socket.write = function (chunk, ...args) {
+      pieces.push(chunk.length);
+      return Object.getPrototypeOf(this).write.call(this, chunk, ...args);
+    };
+
+    const received = messages(peer);
+
+    ws.send('abc');
+    assert.deepEqual(await received, ['abc']);
+    assert.deepEqual(pieces, [2, 3]);
+  });
+
+  it('sends what is in a payload when its turn to be written comes', async (t) => {
+    const { ws: peer, peer: ws } = await pair(t, {
+      form: 'server',
+      secure: true
+    });
+    const data = [Buffer.from('first'), Buffer.from('queue')];
+    const received = messages(peer, 2);
+
+    //
+    // The socket takes the first at once. The second waits in its queue.
+    //
+    for (const payload of data) {
+      ws.send(payload);
+      payload.fill('x');
+    }
+
+    assert.deepEqual(await received, [
+      Buffer.from('first'),
+      Buffer.from('xxxxx')
+    ]);
+  });
+
+  it('calls back in the tick that was queued for each frame', async (t) => {
+    const { peer: ws } = await pair(t, { form: 'server', secure: true });
+    const calls = [];
+    const done = new Promise((resolve) => {
+      const callback = (err) => {
+        calls.push(err ? err.message : 'sent');
+        if (calls.length === 4) resolve();
+      };
+
+      for (let i = 0; i < 2; i++) {
+        ws.send('data', callback);
+        process.nextTick(() => calls.push('tick'));
+      }
+    });
+
+    await done;
+    assert.deepEqual(calls, ['tick', 'tick', 'sent', 'sent']);
+  });
+
   it('serves other streams with the stream driver', async () => {
     assert.deepEqual(
       await count(async () => {

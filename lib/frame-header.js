@@ -45,7 +45,10 @@ function writeHeader(target, firstByte, length, key) {
 
   if (key !== null) {
     target[1] |= MASK;
-    target.set(key.subarray(0, 4), size);
+    target[size] = key[0];
+    target[size + 1] = key[1];
+    target[size + 2] = key[2];
+    target[size + 3] = key[3];
   }
 }
 

@@ -6,7 +6,12 @@ const { Writable } = require('stream');
 const PerMessageDeflate = require('./permessage-deflate');
 const binding = require('./binding');
 const decoderFlags = require('./decoder-flags');
-const { BINARY_TYPES, kStatusCode, kWebSocket } = require('./constants');
+const {
+  BINARY_TYPES,
+  EMPTY_BUFFER,
+  kStatusCode,
+  kWebSocket
+} = require('./constants');
 const { concat, toArrayBuffer } = require('./buffer-util');
 const { isValidUTF8 } = require('./validation');
 const {
@@ -27,8 +32,30 @@ const {
   WHO_INFLATES
 } = require('./inbox');
 
+const FastBuffer = Buffer[Symbol.species];
+
 /** The decoder stands in for these, and for no others. */
 const { decompress, _decompress } = PerMessageDeflate.prototype;
+
+/** A bit of what its `feed()` returns, above the number of rows. */
+const BETWEEN_FRAMES = 1 << 16;
+
+//
+// What frames begin with (RFC 6455, section 5.2) that are complete messages and
+// need no decompression.
+//
+const FIRST_BYTES = { 0x81: TEXT, 0x82: BINARY, 0x89: PING, 0x8a: PONG };
+const MASK = 0x80;
+const KEY_LENGTH = 4;
+const MAX_CONTROL_PAYLOAD = 125;
+const LENGTH_16 = 126;
+
+/**
+ * Up to so many bytes of masked frames are looked at here: calling the decoder
+ * takes longer than what it would do with them. What is not masked needs nothing
+ * done to it, so there the number does not matter.
+ */
+const SHORT = 384;
 
 const GET_INFO = 0;
 const INFLATING = 5;
@@ -99,6 +126,12 @@ class Receiver extends Writable {
 
     this._decoder = null;
     this._connection = null;
+
+    //
+    // The decoder, if it is known to be between two messages, so that a message
+    // may pass it by. There is none at first, and that may be passed by, too.
+    //
+    this._idleDecoder = null;
 
     this._errored = false;
     this._state = GET_INFO;
@@ -330,7 +363,8 @@ class Receiver extends Writable {
     let offset = 0;
 
     while (offset !== rest.length) {
-      offset = this._collect(decoder, rest, offset);
+      this._collect(this._feed(decoder, rest, offset));
+      offset = inbox.rows[2];
     }
   }
 
@@ -484,6 +518,8 @@ class Receiver extends Writable {
       return false;
     }
 
+    if (this._takeWhole(chunk, this._offset)) return true;
+
     if (this._connection === null && this._decoder === null) {
       this._decoder = new binding.Decoder(
         decoderFlags(
@@ -499,30 +535,151 @@ class Receiver extends Writable {
 
     const decoder = this._connection || this._decoder;
 
-    this._offset = this._collect(decoder, chunk, this._offset);
+    const end = this._feed(decoder, chunk, this._offset);
+
+    this._offset = inbox.rows[2];
+    if (!this._emitSingle(end)) this._collect(end);
+
     return true;
   }
 
   /**
-   * Decodes a part of a chunk, as much as the inbox has room for. The events
-   * are to wait for their turn.
+   * Decodes the next frame of a chunk without the decoder, in place as ws does,
+   * and emits it. That is for what most small chunks consist of, and for what a
+   * client mostly receives: a message in one frame that is complete. Everything
+   * else, valid or not, is left to the decoder, as it was.
+   *
+   * @param {Buffer} chunk The chunk
+   * @param {Number} start Where the frame begins
+   * @return {Boolean} `true` if that could be done
+   * @private
+   */
+  _takeWhole(chunk, start) {
+    const available = chunk.length - start;
+
+    if (
+      (available > SHORT && this._isServer) ||
+      available < 2 ||
+      this._idleDecoder !== this._decoder ||
+      this._connection !== null ||
+      !this._allowSynchronousEvents
+    ) {
+      return false;
+    }
+
+    const kind = FIRST_BYTES[chunk[start]];
+    if (kind === undefined) return false;
+
+    //
+    // A frame that is masked and should not be, or the other way round, gets an
+    // impossible length here.
+    //
+    let length = this._isServer ? chunk[start + 1] ^ MASK : chunk[start + 1];
+    let offset = start + 2;
+
+    if (length === LENGTH_16 && kind <= BINARY && offset + 2 <= chunk.length) {
+      length = (chunk[offset] << 8) | chunk[offset + 1];
+      offset += 2;
+    } else if (length > MAX_CONTROL_PAYLOAD) {
+      return false;
+    }
+
+    if (this._isServer) offset += KEY_LENGTH;
+
+    const end = offset + length;
+
+    if (
+      end > chunk.length ||
+      (kind <= BINARY && length > this._maxPayload && this._maxPayload > 0)
+    ) {
+      return false;
+    }
+
+    let data = EMPTY_BUFFER;
+
+    if (length !== 0) {
+      data = new FastBuffer(chunk.buffer, chunk.byteOffset + offset, length);
+
+      const isMasked = this._isServer && hasKey(chunk, offset - KEY_LENGTH);
+
+      if (isMasked) unmaskShort(chunk, offset, end);
+
+      if (kind === TEXT && !this._skipUTF8Validation && !isValidUTF8(data)) {
+        if (isMasked) unmaskShort(chunk, offset, end);
+        return false;
+      }
+    }
+
+    this._offset = end;
+    this._emit(kind, 0, data, null);
+    return true;
+  }
+
+  /**
+   * Decodes a part of a chunk, as much as the inbox has room for.
    *
    * @param {Object} decoder The decoder, or the connection that has it
    * @param {Buffer} chunk The chunk
    * @param {Number} offset Where to begin
-   * @return {Number} Where to go on
+   * @return {Number} The index after the last row in the inbox, which also says
+   *     where to go on
    * @private
    */
-  _collect(decoder, chunk, offset) {
-    const { rows } = inbox;
-
+  _feed(decoder, chunk, offset) {
     inbox.prepare();
 
-    const end =
-      ROW + decoder.feed(chunk, offset, rows, inbox.slab, inbox.used) * ROW;
-    let fragments = null;
+    const result = decoder.feed(
+      chunk,
+      offset,
+      inbox.rows,
+      inbox.slab,
+      inbox.used
+    );
 
+    this._idleDecoder = (result & BETWEEN_FRAMES) === 0 ? undefined : decoder;
     inbox.commit(decoder);
+
+    return ROW + (result & ~BETWEEN_FRAMES) * ROW;
+  }
+
+  /**
+   * Emits what is in the inbox if that is a single event which need not wait,
+   * so that it need not be held. It mostly is.
+   *
+   * @param {Number} end The index after the last row
+   * @return {Boolean} `true` if it was emitted
+   * @private
+   */
+  _emitSingle(end) {
+    const { rows } = inbox;
+    const i = end - ROW;
+    const isSplit = i === 2 * ROW && (rows[ROW + 1] & 0xff) === FRAGMENTS;
+
+    if (i !== ROW && !isSplit) return false;
+
+    const kind = rows[i + 1] & 0xff;
+    const detail = rows[i + 1] >>> 8;
+
+    if (!this._isDue(kind, detail)) return false;
+
+    const data = inbox.payload(i);
+    const fragments =
+      isSplit && this._binaryType !== 'nodebuffer' ? inbox.payload(ROW) : null;
+
+    inbox.release();
+    this._emit(kind, detail, data, fragments);
+    return true;
+  }
+
+  /**
+   * Holds what is in the inbox, to be emitted in turn.
+   *
+   * @param {Number} end The index after the last row
+   * @private
+   */
+  _collect(end) {
+    const { rows } = inbox;
+    let fragments = null;
 
     for (let i = ROW; i < end; i += ROW) {
       const word = rows[i + 1];
@@ -538,7 +695,6 @@ class Receiver extends Writable {
     }
 
     inbox.release();
-    return rows[2];
   }
 
   /**
@@ -651,6 +807,51 @@ function isReplaceable(extension) {
     !extension._inflate &&
     !extension._options.zlibInflateOptions
   );
+}
+
+/**
+ * Whether a masking key changes anything.
+ *
+ * @param {Buffer} chunk The chunk that contains it
+ * @param {Number} offset Where it begins
+ * @return {Boolean} `true` if it does
+ * @private
+ */
+function hasKey(chunk, offset) {
+  return (
+    (chunk[offset] |
+      chunk[offset + 1] |
+      chunk[offset + 2] |
+      chunk[offset + 3]) !==
+    0
+  );
+}
+
+/**
+ * Unmasks a payload that comes after its masking key. Doing so twice restores
+ * it.
+ *
+ * @param {Buffer} chunk The chunk that contains it
+ * @param {Number} start Where it begins
+ * @param {Number} end Where it ends
+ * @private
+ */
+function unmaskShort(chunk, start, end) {
+  const key0 = chunk[start - 4];
+  const key1 = chunk[start - 3];
+  const key2 = chunk[start - 2];
+  const key3 = chunk[start - 1];
+  const last = end - 3;
+  let i = start;
+
+  for (; i < last; i += 4) {
+    chunk[i] ^= key0;
+    chunk[i + 1] ^= key1;
+    chunk[i + 2] ^= key2;
+    chunk[i + 3] ^= key3;
+  }
+
+  for (let j = start - 4; i < end; i++, j++) chunk[i] ^= chunk[j];
 }
 
 /**

@@ -625,6 +625,28 @@ fn an_error_waits_for_a_full_sink_as_well() {
 }
 
 #[test]
+fn it_is_idle_between_messages_only() {
+    let mut receiver = Receiver::new(CLIENT);
+    let mut sink = Recorder::new(usize::MAX, None);
+    assert!(receiver.is_idle());
+
+    for (chunk, idle) in [
+        (&b"\x81"[..], false),
+        (b"\x02a", false),
+        (b"b", true),
+        (b"\x01\x01a", false),
+        (b"\x89\x00", false),
+        (b"\x80\x01b", true),
+        (b"\x89\x00", true),
+        (b"", false),
+        (b"\x88\x00", false),
+    ] {
+        feed(&mut receiver, chunk, &mut sink);
+        assert_eq!(receiver.is_idle(), idle, "{chunk:?}");
+    }
+}
+
+#[test]
 fn compressed_and_plain_messages_may_alternate() {
     let mut deflater = Deflater::new(6, 15, false);
     let mut bytes = vec![];

@@ -37,12 +37,15 @@ const ALLOWED = [
       '_decompress',
       '_defer',
       '_emit',
+      '_emitSingle',
+      '_feed',
       '_hold',
       '_isDue',
       '_process',
       '_readError',
       '_run',
       '_shift',
+      '_takeWhole',
       'isDecoding',
       'receive'
     ]
@@ -82,6 +85,7 @@ const ALLOWED = [
       '_decoder',
       '_held',
       '_heldFrom',
+      '_idleDecoder',
       '_inflated',
       '_inflatingTurns',
       '_offset'

@@ -16,6 +16,9 @@ const SERVER: u32 = 1;
 const SKIP_UTF8_VALIDATION: u32 = 2;
 const NO_CONTEXT_TAKEOVER: u32 = 4;
 
+/// A bit of what [`Decoder::feed`] returns, above the number of rows.
+const BETWEEN_FRAMES: u32 = 1 << 16;
+
 /// What a decoder needs to know of a connection, from numbers, which cross
 /// faster than an object: whether this is the server's side, whether text is
 /// not checked and whether the peer starts each message with an empty window
@@ -99,7 +102,8 @@ impl Decoder {
     /// Decodes `chunk` from `start` on. The memory is that of [`fill`]; the
     /// third word of the header says how much of the chunk is consumed: not
     /// all when rows or slab are full, then call again with the rest. Returns
-    /// the number of rows.
+    /// the number of rows, and [`BETWEEN_FRAMES`] if what comes next may as
+    /// well be decoded elsewhere, provided that it is a whole message.
     #[napi]
     pub fn feed(
         &mut self,
@@ -118,7 +122,7 @@ impl Decoder {
         } = self;
         let part = chunk.get(start as usize..).unwrap_or_default();
         let (mut rows, mut slab) = (rows, slab.after(used as usize));
-        fill(env, &mut rows, &mut slab, owned, |inbox| {
+        let count = fill(env, &mut rows, &mut slab, owned, |inbox| {
             let consumed = if *resumed {
                 receiver.resume(part, inbox)
             } else {
@@ -126,7 +130,12 @@ impl Decoder {
             };
             *resumed = consumed < part.len();
             start + consumed as u32
-        })
+        });
+        if receiver.is_idle() && !*resumed {
+            count | BETWEEN_FRAMES
+        } else {
+            count
+        }
     }
 
     /// The payload of a row with the "owned" detail, of the last `feed`.

@@ -226,6 +226,16 @@ impl Receiver {
         self.stage == Stage::Finished
     }
 
+    /// Whether it knows nothing of the bytes so far that matters for the next
+    /// message: the last one is complete, and so is its frame.
+    pub fn is_idle(&self) -> bool {
+        self.stage == Stage::Start
+            && self.held_len == 0
+            && self.chunks == 0
+            && self.message_opcode.is_none()
+            && !self.is_asking()
+    }
+
     fn run<S: Sink>(&mut self, chunk: &[u8], sink: &mut S) -> usize {
         let mut at = 0;
 
