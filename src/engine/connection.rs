@@ -162,7 +162,7 @@ impl Connection {
         }
         if !self.backlog.is_empty() {
             let chunk = std::mem::take(&mut self.backlog);
-            inbox.row(RowKind::Read, 0, 0, 0);
+            inbox.read(0);
             self.decode(&chunk, cx, inbox);
             // What the kernel has is for the next turn.
             cx.waker().wake_by_ref();
@@ -187,7 +187,7 @@ impl Connection {
                         guard.clear_ready();
                     }
                     drop(guard);
-                    inbox.row(RowKind::Read, 0, 0, read);
+                    inbox.read(read);
                     let in_place = room_len.min(read);
                     if in_place > 0 {
                         self.receiver.filled(in_place, inbox);
@@ -247,7 +247,7 @@ impl Connection {
         let Ok(read @ 1..) = self.socket.get_ref().read(buffer) else {
             return false;
         };
-        inbox.row(RowKind::Read, 0, 0, read);
+        inbox.read(read);
         self.decode(&buffer[..read], cx, inbox);
         // If there may be more, of that the driver is yet to tell.
         read < buffer.len() && self.receiver.room(inbox).is_none()

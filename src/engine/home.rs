@@ -19,7 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::connection::Connection;
 use super::inbox::Inbox;
 use super::ready::{ReadyQueue, ReadyWaker};
-use crate::protocol::receiver::{Receiver, Sink};
+use crate::protocol::receiver::Receiver;
 
 /// Bytes that one connection may read in one turn; as large as libuv's.
 const READ_BUFFER: usize = 64 * 1024;
@@ -84,6 +84,9 @@ pub struct Home {
     residents: Vec<Option<Box<Resident>>>,
     free: Vec<u32>,
     freed: Vec<u32>,
+    /// Those that were ready in the last turn but must wait for the next, and
+    /// come first in it.
+    waiting: Vec<u32>,
     scratch: Vec<u32>,
     buffer: Box<[u8]>,
     alone: Alone,
@@ -108,6 +111,7 @@ impl Home {
             residents: Vec::new(),
             free: Vec::new(),
             freed: Vec::new(),
+            waiting: Vec::new(),
             scratch: Vec::new(),
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             alone: Alone::default(),
@@ -224,13 +228,14 @@ impl Home {
         // Registered descriptors deregister with the runtime they belong to.
         let _context = self.runtime.enter();
         self.residents.clear();
+        self.waiting.clear();
         self.free.clear();
         self.freed.clear();
     }
 
     /// Whether a turn is due although the descriptor may not say so.
     pub fn is_due(&self) -> bool {
-        !self.queue.is_empty()
+        !self.waiting.is_empty() || !self.queue.is_empty()
     }
 
     /// One turn: what happened goes into `inbox`.
@@ -243,6 +248,7 @@ impl Home {
             runtime,
             queue,
             residents,
+            waiting,
             scratch,
             buffer,
             alone,
@@ -258,21 +264,23 @@ impl Home {
                 return Poll::Pending;
             }
             queue.take(scratch);
-            alone.saw(scratch);
-            let mut ids = scratch.drain(..);
-            for id in ids.by_ref() {
+            waiting.append(scratch);
+            alone.saw(waiting);
+            let mut polled = 0;
+            for &id in waiting.iter() {
+                if inbox.is_enough() {
+                    break;
+                }
+                polled += 1;
                 let Some(Some(resident)) = residents.get_mut(id as usize) else {
                     continue;
                 };
                 resident.ready.clear();
-                if inbox.is_full() {
-                    resident.waker.wake_by_ref();
-                    continue;
-                }
                 inbox.begin(id);
                 let mut cx = Context::from_waker(&resident.waker);
                 resident.connection.poll(&mut cx, buffer, inbox);
             }
+            waiting.drain(..polled);
             Poll::Ready(())
         });
         // Fairness is the read buffer's size and the inbox's room, not tokio's
@@ -284,7 +292,7 @@ impl Home {
     /// without asking the driver, which costs a system call. False if the driver
     /// is to be asked after all.
     fn turn_alone(&mut self, inbox: &mut Inbox<'_>) -> bool {
-        let Some(id) = self.alone.candidate().filter(|_| self.queue.is_empty()) else {
+        let Some(id) = self.alone.candidate().filter(|_| !self.is_due()) else {
             return false;
         };
         let Some(Some(resident)) = self.residents.get_mut(id as usize) else {
@@ -528,6 +536,33 @@ mod tests {
         assert!(received == messages);
         drop(writer.join().unwrap());
         assert_eq!(turn(&mut home)[0].1, RowKind::End as u32);
+    }
+
+    #[test]
+    fn when_much_was_read_the_others_come_first_in_the_next_turn() {
+        let mut home = Home::new().unwrap();
+        let mut peers: Vec<_> = (0..3).map(|_| adopt_as(&mut home, true)).collect();
+        assert!(turn(&mut home).is_empty());
+        let bytes = masked(&[b'x'; 150_000]);
+        let mut order = Vec::new();
+        for _ in 0..3 {
+            for (_, peer) in &mut peers {
+                peer.set_nonblocking(true).unwrap();
+                // More than is read in a turn does not fit anyway.
+                let _ = peer.write(&bytes);
+            }
+            let (mut rows, mut slab, mut owned) = ([0; 64], [0; 8192], Vec::new());
+            let mut allocate = |len| Some(Box::new(vec![0_u8; len]) as Box<dyn Room>);
+            let mut inbox = Inbox::new(&mut rows, &mut slab, &mut owned).with_memory(&mut allocate);
+            home.turn(&mut inbox);
+            let len = inbox.len();
+            let mut ids: Vec<u32> = rows[..len * ROW].chunks(ROW).map(|row| row[0]).collect();
+            ids.dedup();
+            order.push(ids);
+            assert!(home.is_due());
+        }
+        assert_eq!(order[0].len(), 2);
+        assert!(!order[0].contains(&order[1][0]));
     }
 
     #[test]
