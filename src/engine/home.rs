@@ -539,6 +539,35 @@ mod tests {
     }
 
     #[test]
+    fn after_a_large_message_only_the_beginning_of_the_next_is_copied() {
+        let mut home = Home::new().unwrap();
+        let (id, mut peer) = adopt_as(&mut home, true);
+        assert!(turn(&mut home).is_empty());
+        let bytes = masked(&[b'x'; 150_000]);
+        for first in [65_536, 4702] {
+            peer.write_all(&bytes).unwrap();
+            let (mut rows, mut slab, mut owned) = ([0; 64], [0; 8192], Vec::new());
+            let mut allocate = |len| Some(Box::new(vec![0_u8; len]) as Box<dyn Room>);
+            let mut inbox = Inbox::new(&mut rows, &mut slab, &mut owned).with_memory(&mut allocate);
+            home.turn(&mut inbox);
+            assert_eq!(inbox.len(), 3);
+            assert_eq!(rows[..4], [id, RowKind::Read as u32, 0, first]);
+            assert_eq!(rows[7], bytes.len() as u32 - first);
+        }
+        // Small ones make it read as much as ever again.
+        let many = masked(b"x").repeat(3000);
+        peer.write_all(&many).unwrap();
+        let mut received = Vec::new();
+        for _ in 0..2 {
+            let (mut rows, mut slab, mut owned) = ([0; 16_384], [0; 8192], Vec::new());
+            let mut inbox = Inbox::new(&mut rows, &mut slab, &mut owned);
+            home.turn(&mut inbox);
+            received.push(rows[3]);
+        }
+        assert_eq!(received, [4702, many.len() as u32 - 4702]);
+    }
+
+    #[test]
     fn when_much_was_read_the_others_come_first_in_the_next_turn() {
         let mut home = Home::new().unwrap();
         let mut peers: Vec<_> = (0..3).map(|_| adopt_as(&mut home, true)).collect();
