@@ -591,6 +591,39 @@ fn a_full_sink_stops_before_an_event_and_not_before() {
 }
 
 #[test]
+fn a_chunk_that_goes_on_counts_once() {
+    let config = ReceiverConfig {
+        max_buffered_chunks: 2,
+        ..CLIENT
+    };
+    let mut receiver = Receiver::new(config);
+    let mut sink = Recorder::new(9, Some(0)).with_memory(1);
+    // Of two chunks, "..ab|cd" and "e|f", a third one is the end.
+    feed(&mut receiver, b"\x81\x07ab", &mut sink);
+    receiver.go_on();
+    receiver.room(&sink).expect("a room")[..2].copy_from_slice(b"cd");
+    receiver.filled_on(2, &mut sink);
+    receiver.room(&sink).expect("a room")[..1].copy_from_slice(b"e");
+    receiver.filled(1, &mut sink);
+    receiver.go_on();
+    assert_eq!(receiver.resume(b"f", &mut sink), 1);
+    assert!(sink.events.is_empty());
+    feed(&mut receiver, b"g", &mut sink);
+    assert_eq!(
+        sink.events,
+        [Seen::Error(ProtocolError::TooManyBufferedChunks)]
+    );
+
+    // Nothing waits, so nothing was counted.
+    let mut receiver = Receiver::new(config);
+    let mut sink = Recorder::new(9, None);
+    feed(&mut receiver, b"\x81\x01a", &mut sink);
+    receiver.go_on();
+    assert_eq!(receiver.resume(b"\x81\x01b", &mut sink), 3);
+    assert_eq!(sink.events, [Seen::text("a"), Seen::text("b")]);
+}
+
+#[test]
 fn what_follows_a_payload_received_in_place_waits_for_a_full_sink() {
     let mut receiver = Receiver::new(CLIENT);
     let mut sink = Recorder::new(1, Some(0)).with_memory(1);

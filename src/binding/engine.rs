@@ -17,6 +17,7 @@ use napi_derive::napi;
 use super::decoder::{config, fill, take_owned, Decoder};
 use super::memory::{Lent, Memory};
 use super::outbox;
+use super::room::Reuse;
 use super::uv::{self, Backend, Poll, Watcher};
 use crate::engine::home::Home;
 use crate::engine::inbox::Owned;
@@ -51,6 +52,7 @@ pub(super) struct Nest {
     inbox: RefCell<Option<LentInbox>>,
     outbox: RefCell<Option<LentOutbox>>,
     owned: RefCell<Vec<Owned>>,
+    reuse: Reuse,
 }
 
 /// The native driver of one environment.
@@ -83,6 +85,7 @@ impl Engine {
             inbox: RefCell::default(),
             outbox: RefCell::default(),
             owned: RefCell::default(),
+            reuse: Reuse::default(),
         });
         let caller = Caller::new(&env, &on_ready)?;
         let uv_loop = env.get_uv_event_loop()?;
@@ -182,6 +185,7 @@ impl Engine {
         let slab = slab.borrow().get_mut(*used..).unwrap_or_default();
         let count = fill(self.env, rows, slab, &mut owned, |inbox| {
             home.turn(inbox);
+            self.nest.reuse.received(inbox.bytes_read());
             let due = if home.is_due() { DUE } else { 0 };
             due | if home.is_awaiting() { AWAITED } else { 0 }
         });

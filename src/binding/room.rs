@@ -3,6 +3,8 @@
 //! Made by the inboxes of `engine.rs` and `decoder.rs` when the decoder asks
 //! for it, and handed to JavaScript as the message. Knows nothing of messages.
 
+use std::cell::Cell;
+use std::hint::black_box;
 use std::ptr::{self, NonNull};
 
 use napi::bindgen_prelude::{BufferSlice, FromNapiValue, Result};
@@ -16,6 +18,47 @@ pub struct JsRoom {
     reference: sys::napi_ref,
     data: NonNull<u8>,
     length: usize,
+}
+
+/// Keeps the memory of messages with the process, so that it is used again.
+///
+/// Messages are many, large and freed by the dozen, whenever V8 collects young
+/// garbage. An allocator that returns all of that to the system at once has the
+/// kernel fetch and clear the pages of every message anew, which costs more than
+/// receiving it. glibc adapts to a program: what it returns to the system is
+/// what exceeds twice the size of the largest block that was ever freed (at
+/// first 128 KiB, and of blocks up to 32 MiB). So when it turns out that there
+/// is a lot to be received, such a block is freed, which nobody has touched.
+/// Other allocators take no notice.
+#[derive(Debug, Default)]
+pub struct Reuse {
+    received: Cell<usize>,
+}
+
+impl Reuse {
+    /// What must have been received, in batches of at least [`Self::MUCH`]: of
+    /// small messages every now and then nothing is made.
+    const LOT: usize = 32 * 1024 * 1024;
+    const MUCH: usize = 16 * 1024;
+    /// The block: a bit less than glibc's limit. V8 collects young garbage when
+    /// it has 32 MiB of such memory (with the usual settings), so all of that
+    /// stays.
+    const BLOCK: usize = 31 * 1024 * 1024;
+
+    /// Takes note of how many bytes were received in a batch.
+    pub fn received(&self, length: usize) {
+        let before = self.received.get();
+        if length < Self::MUCH || before >= Self::LOT {
+            return;
+        }
+        self.received.set(before.saturating_add(length));
+        if self.received.get() >= Self::LOT {
+            let mut block = Vec::<u8>::new();
+            if block.try_reserve_exact(Self::BLOCK).is_ok() {
+                black_box(&mut block);
+            }
+        }
+    }
 }
 
 /// Allocates such memory, in the call that `env` is given to.

@@ -28,6 +28,12 @@ pub struct Connection {
     backlog: Vec<u8>,
     /// Whether the chunk that is fed was decoded in part before.
     resumed: bool,
+    /// How many bytes are read into the buffer at the most. When the last
+    /// message was large, that is what it takes to get room for the rest of
+    /// the next one, because what is in the buffer must be copied.
+    part: usize,
+    /// Whether that has cut the last chunk short.
+    cut: bool,
     reading: bool,
     ended: bool,
     /// Whether both directions were closed when data was last read.
@@ -48,6 +54,8 @@ impl Connection {
             receiver,
             backlog: Vec::new(),
             resumed: false,
+            part: usize::MAX,
+            cut: false,
             reading: false,
             ended: false,
             hung_up: false,
@@ -86,7 +94,10 @@ impl Connection {
     }
 
     /// The decoder, with its state, and received bytes not yet decoded.
-    pub fn into_parts(self) -> (Receiver, Vec<u8>) {
+    pub fn into_parts(mut self) -> (Receiver, Vec<u8>) {
+        if self.cut {
+            self.receiver.go_on();
+        }
         (self.receiver, self.backlog)
     }
 
@@ -162,7 +173,7 @@ impl Connection {
         }
         if !self.backlog.is_empty() {
             let chunk = std::mem::take(&mut self.backlog);
-            inbox.row(RowKind::Read, 0, 0, 0);
+            inbox.read(0);
             self.decode(&chunk, cx, inbox);
             // What the kernel has is for the next turn.
             cx.waker().wake_by_ref();
@@ -175,7 +186,8 @@ impl Connection {
                 Err(error) => return self.fail(&error, inbox),
             };
             let room = self.receiver.room(inbox).unwrap_or_default();
-            let (room_len, size, read) = read(guard.get_inner(), room, left, buffer);
+            let part = self.part.min(buffer.len());
+            let (room_len, size, read) = read(guard.get_inner(), room, left, &mut buffer[..part]);
             match read {
                 Ok(0) => return self.end(inbox),
                 Ok(read) => {
@@ -187,14 +199,22 @@ impl Connection {
                         guard.clear_ready();
                     }
                     drop(guard);
-                    inbox.row(RowKind::Read, 0, 0, read);
+                    inbox.read(read);
+                    let goes_on = std::mem::take(&mut self.cut);
+                    if goes_on {
+                        self.receiver.go_on();
+                    }
                     let in_place = room_len.min(read);
-                    if in_place > 0 {
+                    if in_place > 0 && goes_on {
+                        self.receiver.filled_on(in_place, inbox);
+                    } else if in_place > 0 {
                         self.receiver.filled(in_place, inbox);
                     }
                     if read > in_place {
-                        self.resumed |= in_place > 0;
+                        self.resumed |= in_place > 0 || goes_on;
                         self.decode(&buffer[..read - in_place], cx, inbox);
+                        self.cut = !short && part < buffer.len();
+                        self.adapt(short, buffer.len(), inbox);
                     }
                     left = left.saturating_sub(read);
                     let more = short || self.receiver.room(inbox).is_some();
@@ -213,7 +233,10 @@ impl Connection {
                         return;
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => guard.clear_ready(),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    guard.clear_ready();
+                    self.cut = false;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) if self.hung_up => return self.end(inbox),
                 Err(error) => return self.fail(&error, inbox),
@@ -238,19 +261,34 @@ impl Connection {
             && self.backlog.is_empty()
             && self.blocked.is_none()
             && self.failure.is_none()
+            && !self.cut
             && !inbox.is_full()
             && self.receiver.room(inbox).is_none();
         if !is_plain {
             return false;
         }
         // The end, and errors, are left to the driver, which knows more.
-        let Ok(read @ 1..) = self.socket.get_ref().read(buffer) else {
+        let part = self.part.min(buffer.len());
+        let Ok(read @ 1..) = self.socket.get_ref().read(&mut buffer[..part]) else {
             return false;
         };
-        inbox.row(RowKind::Read, 0, 0, read);
+        let short = read < part;
+        inbox.read(read);
         self.decode(&buffer[..read], cx, inbox);
+        self.cut = !short && part < buffer.len();
+        self.adapt(short, buffer.len(), inbox);
         // If there may be more, of that the driver is yet to tell.
-        read < buffer.len() && self.receiver.room(inbox).is_none()
+        short && self.receiver.room(inbox).is_none()
+    }
+
+    /// Decides how much is read into the buffer next time, whose size is `most`.
+    fn adapt(&mut self, short: bool, most: usize, inbox: &Inbox<'_>) {
+        let room = self.receiver.room(inbox);
+        if room.is_some_and(|room| room.len() > most) {
+            self.part = usize::try_from(self.receiver.room_from()).unwrap_or(usize::MAX);
+        } else if !short {
+            self.part = usize::MAX;
+        }
     }
 
     fn end(&mut self, inbox: &mut Inbox<'_>) {

@@ -22,7 +22,7 @@ use super::connection::Connection;
 use super::inbox::Inbox;
 use super::listener::{Ids, Lobby};
 use super::ready::{ReadyQueue, ReadyWaker};
-use crate::protocol::receiver::{Receiver, Sink};
+use crate::protocol::receiver::Receiver;
 
 /// Bytes that one connection may read in one turn; as large as libuv's.
 const READ_BUFFER: usize = 64 * 1024;
@@ -89,6 +89,9 @@ pub struct Home {
     lobby: Lobby,
     free: Vec<u32>,
     freed: Vec<u32>,
+    /// Those that were ready in the last turn but must wait for the next, and
+    /// come first in it.
+    waiting: Vec<u32>,
     scratch: Vec<u32>,
     buffer: Box<[u8]>,
     alone: Alone,
@@ -114,6 +117,7 @@ impl Home {
             lobby: Lobby::default(),
             free: Vec::new(),
             freed: Vec::new(),
+            waiting: Vec::new(),
             scratch: Vec::new(),
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             alone: Alone::default(),
@@ -329,13 +333,14 @@ impl Home {
         let _context = self.runtime.enter();
         self.residents.clear();
         self.lobby.clear();
+        self.waiting.clear();
         self.free.clear();
         self.freed.clear();
     }
 
     /// Whether a turn is due although the descriptor may not say so.
     pub fn is_due(&self) -> bool {
-        !self.queue.is_empty()
+        !self.waiting.is_empty() || !self.queue.is_empty()
     }
 
     /// One turn: what happened goes into `inbox`.
@@ -351,6 +356,7 @@ impl Home {
             lobby,
             free,
             freed,
+            waiting,
             scratch,
             buffer,
             alone,
@@ -366,9 +372,14 @@ impl Home {
                 return Poll::Pending;
             }
             queue.take(scratch);
-            alone.saw(scratch);
-            let mut ids = scratch.drain(..);
-            for id in ids.by_ref() {
+            waiting.append(scratch);
+            alone.saw(waiting);
+            let mut polled = 0;
+            for &id in waiting.iter() {
+                if inbox.is_enough() {
+                    break;
+                }
+                polled += 1;
                 let Some(Some(resident)) = residents.get_mut(id as usize) else {
                     let vacant = &mut || vacant(free, residents);
                     if lobby.poll(id, Ids { vacant, queue }, buffer, inbox) {
@@ -377,14 +388,11 @@ impl Home {
                     continue;
                 };
                 resident.ready.clear();
-                if inbox.is_full() {
-                    resident.waker.wake_by_ref();
-                    continue;
-                }
                 inbox.begin(id);
                 let mut cx = Context::from_waker(&resident.waker);
                 resident.connection.poll(&mut cx, buffer, inbox);
             }
+            waiting.drain(..polled);
             Poll::Ready(())
         });
         // Fairness is the read buffer's size and the inbox's room, not tokio's
@@ -396,7 +404,7 @@ impl Home {
     /// without asking the driver, which costs a system call. False if the driver
     /// is to be asked after all.
     fn turn_alone(&mut self, inbox: &mut Inbox<'_>) -> bool {
-        let Some(id) = self.alone.candidate().filter(|_| self.queue.is_empty()) else {
+        let Some(id) = self.alone.candidate().filter(|_| !self.is_due()) else {
             return false;
         };
         let Some(Some(resident)) = self.residents.get_mut(id as usize) else {
@@ -685,6 +693,62 @@ mod tests {
         assert!(received == messages);
         drop(writer.join().unwrap());
         assert_eq!(turn(&mut home)[0].1, RowKind::End as u32);
+    }
+
+    #[test]
+    fn after_a_large_message_only_the_beginning_of_the_next_is_copied() {
+        let mut home = Home::new().unwrap();
+        let (id, mut peer) = adopt_as(&mut home, true);
+        assert!(turn(&mut home).is_empty());
+        let bytes = masked(&[b'x'; 150_000]);
+        for first in [65_536, 4702] {
+            peer.write_all(&bytes).unwrap();
+            let (mut rows, mut slab, mut owned) = ([0; 64], [0; 8192], Vec::new());
+            let mut allocate = |len| Some(Box::new(vec![0_u8; len]) as Box<dyn Room>);
+            let mut inbox = Inbox::new(&mut rows, &mut slab, &mut owned).with_memory(&mut allocate);
+            home.turn(&mut inbox);
+            assert_eq!(inbox.len(), 3);
+            assert_eq!(rows[..4], [id, RowKind::Read as u32, 0, first]);
+            assert_eq!(rows[7], bytes.len() as u32 - first);
+        }
+        // Small ones make it read as much as ever again.
+        let many = masked(b"x").repeat(3000);
+        peer.write_all(&many).unwrap();
+        let mut received = Vec::new();
+        for _ in 0..2 {
+            let (mut rows, mut slab, mut owned) = ([0; 16_384], [0; 8192], Vec::new());
+            let mut inbox = Inbox::new(&mut rows, &mut slab, &mut owned);
+            home.turn(&mut inbox);
+            received.push(rows[3]);
+        }
+        assert_eq!(received, [4702, many.len() as u32 - 4702]);
+    }
+
+    #[test]
+    fn when_much_was_read_the_others_come_first_in_the_next_turn() {
+        let mut home = Home::new().unwrap();
+        let mut peers: Vec<_> = (0..3).map(|_| adopt_as(&mut home, true)).collect();
+        assert!(turn(&mut home).is_empty());
+        let bytes = masked(&[b'x'; 150_000]);
+        let mut order = Vec::new();
+        for _ in 0..3 {
+            for (_, peer) in &mut peers {
+                peer.set_nonblocking(true).unwrap();
+                // More than is read in a turn does not fit anyway.
+                let _ = peer.write(&bytes);
+            }
+            let (mut rows, mut slab, mut owned) = ([0; 64], [0; 8192], Vec::new());
+            let mut allocate = |len| Some(Box::new(vec![0_u8; len]) as Box<dyn Room>);
+            let mut inbox = Inbox::new(&mut rows, &mut slab, &mut owned).with_memory(&mut allocate);
+            home.turn(&mut inbox);
+            let len = inbox.len();
+            let mut ids: Vec<u32> = rows[..len * ROW].chunks(ROW).map(|row| row[0]).collect();
+            ids.dedup();
+            order.push(ids);
+            assert!(home.is_due());
+        }
+        assert_eq!(order[0].len(), 2);
+        assert!(!order[0].contains(&order[1][0]));
     }
 
     #[test]

@@ -21,6 +21,11 @@ pub const SMALL: usize = 16 * 1024;
 /// any control frame or error text, whose rows have no [`OWNED`] bit to set.
 const SLAB_RESERVE: usize = 2 * 1024;
 
+/// When this many bytes were read for a batch, other connections wait for the
+/// next one: what the program does with a message, such as sending it on, is
+/// cheaper while that is in the processor's cache.
+const ENOUGH: usize = 256 * 1024;
+
 /// Rows kept free: what one frame can produce at the most (fragments, message)
 /// and what one connection can add after it (end or failure, writable).
 const ROW_RESERVE: usize = 6;
@@ -111,6 +116,8 @@ pub struct Inbox<'a> {
     slab: &'a mut [u8],
     used: usize,
     owned: &'a mut Vec<Owned>,
+    /// Bytes read for it so far.
+    read: usize,
     allocate: Option<&'a mut Allocate<'a>>,
     connection: u32,
 }
@@ -125,6 +132,7 @@ impl<'a> Inbox<'a> {
             slab,
             used: 0,
             owned,
+            read: 0,
             allocate: None,
             connection: 0,
         }
@@ -153,9 +161,26 @@ impl<'a> Inbox<'a> {
         self.used
     }
 
+    /// Bytes read for it so far.
+    pub fn bytes_read(&self) -> usize {
+        self.read
+    }
+
+    /// Whether the batch should be handed over before another connection gets
+    /// its turn.
+    pub fn is_enough(&self) -> bool {
+        self.read >= ENOUGH || self.is_full()
+    }
+
     /// Says whose events follow.
     pub fn begin(&mut self, connection: u32) {
         self.connection = connection;
+    }
+
+    /// Appends a row that says how many bytes were read.
+    pub fn read(&mut self, length: usize) {
+        self.read += length;
+        self.row(RowKind::Read, 0, 0, length);
     }
 
     /// Appends a row about the current connection. Without room (which

@@ -11,7 +11,9 @@ use super::close::{is_valid_close_code, NO_STATUS};
 use super::deflate::Inflater;
 use super::error::ProtocolError;
 use super::event::{store, store_vec};
-use super::frame::{Opcode, FIN, LENGTH_16, LENGTH_64, MASK, MAX_CONTROL_PAYLOAD, RSV1};
+use super::frame::{
+    Opcode, FIN, LENGTH_16, LENGTH_64, MASK, MAX_CONTROL_PAYLOAD, MAX_HEADER, RSV1,
+};
 use super::header::{length_64, Rules, Start};
 use super::mask::{append_masked, copy_masked};
 use super::message::{grow, Assembly, Whole};
@@ -70,14 +72,18 @@ impl Frame {
         self.length - self.taken
     }
 
-    /// Whether it takes these `len` bytes for enough to have arrived that
-    /// memory can be had for all of it: so for one piece of each payload.
-    fn fulfils_promise(&self, len: usize) -> bool {
+    /// How much of it must have arrived for memory to be had for all of it.
+    fn enough(&self) -> u64 {
         let excess = self.length.saturating_sub(LARGE);
-        let enough = self
-            .length
+        self.length
             .div_ceil(PART)
-            .max(excess.div_ceil(PART_OF_EXCESS));
+            .max(excess.div_ceil(PART_OF_EXCESS))
+    }
+
+    /// Whether it takes these `len` bytes for that: so for one piece of each
+    /// payload.
+    fn fulfils_promise(&self, len: usize) -> bool {
+        let enough = self.enough();
         self.taken < enough && self.taken + len as u64 >= enough
     }
 
@@ -195,12 +201,22 @@ impl Receiver {
         self.parts.as_mut()?.message.rest(self.frame.taken)
     }
 
+    /// How much of a frame like the current one, header included, must have
+    /// arrived for there to be [`room`](Self::room) for the rest.
+    pub fn room_from(&self) -> u64 {
+        self.frame.enough() + MAX_HEADER as u64
+    }
+
     /// Takes note that a chunk of `len` bytes has been put into the
     /// [`room`](Self::room). If the chunk had more, [`resume`](Self::resume)
     /// takes the rest.
     pub fn filled<S: Sink>(&mut self, len: usize, sink: &mut S) {
         self.chunk_pending = true;
+        self.filled_on(len, sink);
+    }
 
+    /// The same for `len` more bytes of the last chunk.
+    pub fn filled_on<S: Sink>(&mut self, len: usize, sink: &mut S) {
         let result = self
             .count_chunk(len == 0)
             .and_then(|()| self.fill(len, sink));
@@ -208,6 +224,12 @@ impl Receiver {
         if let Err(error) = result {
             self.fail(error, sink);
         }
+    }
+
+    /// Takes note that the last chunk, which was consumed, goes on:
+    /// [`resume`](Self::resume) or [`filled_on`](Self::filled_on) take the rest.
+    pub fn go_on(&mut self) {
+        self.chunks -= u32::from(self.is_waiting() && self.chunks > 0);
     }
 
     /// Whether it waits for the answer who decompresses.
@@ -252,8 +274,7 @@ impl Receiver {
             match result {
                 Ok(true) => (),
                 Ok(false) => {
-                    let waiting = self.held_len > 0 || self.frame.taken > 0;
-                    self.chunks += u32::from(waiting && !chunk.is_empty());
+                    self.chunks += u32::from(self.is_waiting() && !chunk.is_empty());
                     break;
                 }
                 Err(error) => self.fail(error, sink),
@@ -267,6 +288,11 @@ impl Receiver {
     /// that no event comes of them.
     fn absorbs(&self, len: usize) -> bool {
         self.stage == Stage::Payload && (len as u64) < self.frame.left() && !self.at_chunk_limit()
+    }
+
+    /// Whether something waits for its rest.
+    fn is_waiting(&self) -> bool {
+        self.held_len > 0 || self.frame.taken > 0
     }
 
     fn at_chunk_limit(&self) -> bool {
