@@ -8,7 +8,8 @@ use std::cell::{Cell, RefCell};
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 use std::ptr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
+use std::time::{Duration, Instant};
 
 use napi::bindgen_prelude::{BufferSlice, Function, Result};
 use napi::{sys, Env, Error, JsValue, Status};
@@ -21,6 +22,7 @@ use super::room::Reuse;
 use super::uv::{self, Backend, Poll, Watcher};
 use crate::engine::home::Home;
 use crate::engine::inbox::Owned;
+use crate::engine::vigil::{Vigil, LIMIT};
 use crate::protocol::frame::MAX_HEADER;
 use crate::protocol::receiver::Receiver;
 
@@ -49,6 +51,8 @@ pub(super) struct Nest {
     closing: Caller,
     /// Whether the environment has ended, so that nothing may be called.
     has_ended: Cell<bool>,
+    /// Rows of turns since the event loop last asked for one.
+    events: Cell<u32>,
     inbox: RefCell<Option<LentInbox>>,
     outbox: RefCell<Option<LentOutbox>>,
     owned: RefCell<Vec<Owned>>,
@@ -58,7 +62,7 @@ pub(super) struct Nest {
 /// The native driver of one environment.
 #[napi]
 pub struct Engine {
-    env: Env,
+    pub(super) env: Env,
     pub(super) nest: Rc<Nest>,
 }
 
@@ -82,12 +86,19 @@ impl Engine {
             poll: RefCell::new(None),
             closing: Caller::new(&env, &on_closing)?,
             has_ended: Cell::new(false),
+            events: Cell::new(0),
             inbox: RefCell::default(),
             outbox: RefCell::default(),
             owned: RefCell::default(),
             reuse: Reuse::default(),
         });
-        let caller = Caller::new(&env, &on_ready)?;
+        let caller = Ready {
+            caller: Caller::new(&env, &on_ready)?,
+            nest: Rc::downgrade(&nest),
+            backend: backend(&env)?,
+            vigil: RefCell::default(),
+            start: Instant::now(),
+        };
         let uv_loop = env.get_uv_event_loop()?;
         let epoll = nest.home.borrow().epoll();
         // SAFETY: the loop is that of this environment, whose thread this is.
@@ -190,6 +201,7 @@ impl Engine {
             due | if home.is_awaiting() { AWAITED } else { 0 }
         });
         *used += rows.get(1).copied().unwrap_or_default() as usize;
+        self.nest.events.set(self.nest.events.get() + count);
         count
     }
 
@@ -301,7 +313,7 @@ impl Engine {
         let nest = Rc::downgrade(&self.nest);
         let closed = move || {
             if let Some(nest) = nest.upgrade().filter(|nest| !nest.has_ended.get()) {
-                nest.closing.ready();
+                nest.closing.call_from_loop();
             }
         };
         // SAFETY: the loop is that of this environment, whose thread this is.
@@ -324,7 +336,7 @@ impl Engine {
     /// negative errno: `ENOENT` if the loop does not watch it, or not yet.
     #[napi]
     pub fn listen(&self, fd: i32) -> Result<i64> {
-        let backend = self.backend()?;
+        let backend = backend(&self.env)?;
         if fd < 0 {
             return Ok(-i64::from(libc::EBADF));
         }
@@ -343,19 +355,20 @@ impl Engine {
         })
     }
 
-    pub(super) fn backend(&self) -> Result<Backend> {
-        let uv_loop = self.env.get_uv_event_loop()?;
-        // SAFETY: the loop is that of this environment, whose thread this is.
-        let backend = unsafe { Backend::of(uv_loop.cast()) };
-        backend.ok_or_else(|| napi::Error::from_reason("no event loop"))
-    }
-
     fn send(&self, id: u32, slices: &[IoSlice<'_>]) -> i64 {
         match self.nest.home.borrow_mut().write(id, slices) {
             Ok(sent) => sent as i64,
             Err(error) => -i64::from(error.raw_os_error().unwrap_or(libc::EIO)),
         }
     }
+}
+
+/// The event loop of an environment, from below.
+pub(super) fn backend(env: &Env) -> Result<Backend> {
+    let uv_loop = env.get_uv_event_loop()?;
+    // SAFETY: the loop is that of this environment, whose thread this is.
+    let backend = unsafe { Backend::of(uv_loop.cast()) };
+    backend.ok_or_else(|| Error::from_reason("no event loop"))
 }
 
 /// Reports `error` as an uncaught exception, as if it had been thrown from a
@@ -418,10 +431,9 @@ impl Caller {
         }
         Some(())
     }
-}
 
-impl Watcher for Caller {
-    fn ready(&self) {
+    /// Calls from within the event loop, outside of any JavaScript.
+    fn call_from_loop(&self) {
         let mut scope = ptr::null_mut();
         // SAFETY: libuv calls on the environment's thread, outside of any
         // JavaScript; the environment lives until its cleanup hook has closed
@@ -432,6 +444,41 @@ impl Watcher for Caller {
             unsafe { sys::napi_close_handle_scope(self.env, scope) };
         }
     }
+}
+
+/// Has JavaScript do a turn, and stays awake after it if that pays.
+struct Ready {
+    caller: Caller,
+    nest: Weak<Nest>,
+    backend: Backend,
+    vigil: RefCell<Vigil>,
+    start: Instant,
+}
+
+impl Watcher for Ready {
+    fn ready(&self) {
+        self.caller.call_from_loop();
+        let Some(nest) = self.nest.upgrade() else {
+            return;
+        };
+        let events = nest.events.take();
+        let begin = self.start.elapsed();
+        let mut vigil = self.vigil.borrow_mut();
+        if vigil.after_turn(events, begin, thread_time) {
+            while !self.backend.is_busy() && self.start.elapsed() - begin < LIMIT {}
+        }
+    }
+}
+
+/// The CPU time that this thread has used.
+fn thread_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the clock writes to the given place. Every Linux has it.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 
 /// What the cleanup hook is given.

@@ -11,7 +11,7 @@ use napi::bindgen_prelude::Result;
 use napi_derive::napi;
 
 use super::decoder::config;
-use super::engine::Engine;
+use super::engine::{backend, Engine};
 use crate::protocol::receiver::Receiver;
 
 #[napi]
@@ -21,7 +21,7 @@ impl Engine {
     /// the connections whose request has not been seen.
     #[napi]
     pub fn unlisten(&self, id: u32, give_back: bool) -> Result<Vec<i32>> {
-        let backend = self.backend()?;
+        let backend = backend(&self.env)?;
         let Some((fd, waiting)) = self.nest.home.borrow_mut().unlisten(id) else {
             return Ok(Vec::new());
         };

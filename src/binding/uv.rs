@@ -108,7 +108,9 @@ impl Functions {
 
 /// The epoll descriptor of a loop, behind the back of its handles.
 pub struct Backend {
+    uv_loop: *const c_void,
     epoll: RawFd,
+    timeout: unsafe extern "C" fn(*const c_void) -> c_int,
 }
 
 impl Backend {
@@ -120,15 +122,43 @@ impl Backend {
     /// used after it has ended.
     pub unsafe fn of(uv_loop: *const c_void) -> Option<Self> {
         let backend_fd = symbol(c"uv_backend_fd")?;
+        let timeout = symbol(c"uv_backend_timeout")?;
         // SAFETY: as in `Functions::find`.
         let backend_fd = unsafe {
             std::mem::transmute::<NonNull<c_void>, unsafe extern "C" fn(*const c_void) -> c_int>(
                 backend_fd,
             )
         };
+        // SAFETY: as above.
+        let timeout = unsafe {
+            std::mem::transmute::<NonNull<c_void>, unsafe extern "C" fn(*const c_void) -> c_int>(
+                timeout,
+            )
+        };
         // SAFETY: the loop is initialised, as the caller promises.
         let epoll = unsafe { backend_fd(uv_loop) };
-        (epoll >= 0).then_some(Self { epoll })
+        (epoll >= 0).then_some(Self {
+            uv_loop,
+            epoll,
+            timeout,
+        })
+    }
+
+    /// Whether the loop would not sleep now: something is ready, or to be done
+    /// without it.
+    pub fn is_busy(&self) -> bool {
+        let mut poll = libc::pollfd {
+            fd: self.epoll,
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: the loop has not ended, as the caller of `of` promises.
+        if unsafe { (self.timeout)(self.uv_loop) } == 0 {
+            return true;
+        }
+        // SAFETY: the descriptor's entry is valid for the call, which does not
+        // wait.
+        unsafe { libc::poll(&mut poll, 1, 0) != 0 }
     }
 
     /// Has `fd`, of a handle that is watched for reading only, not watched.

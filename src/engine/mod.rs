@@ -10,3 +10,4 @@ pub mod home;
 pub mod inbox;
 pub mod listener;
 pub mod ready;
+pub mod vigil;
