@@ -48,7 +48,13 @@ const NONE = [];
  * new one is taken, so that a `Buffer` which the user keeps stays valid.
  */
 class Inbox {
-  constructor() {
+  /**
+   * Creates an Inbox instance.
+   *
+   * @param {Number} [headsSize=0] How many bytes there are for heads of requests
+   */
+  constructor(headsSize = 0) {
+    this.heads = Buffer.alloc(headsSize);
     this.rows = new Uint32Array((ROWS + 1) * ROW);
     this.slab = EMPTY_BUFFER;
     this.used = 0;

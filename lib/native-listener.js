@@ -128,7 +128,7 @@ class NativeListener {
           this._onUpgrade,
           this,
           rows[i],
-          inbox.payload(i)
+          inbox.heads.subarray(rows[i + 2], rows[i + 2] + rows[i + 3])
         );
         break;
       case HAND_OVER:
@@ -168,7 +168,10 @@ class NativeListener {
     }
 
     if (!isAccepted) {
-      this._handOver(this._engine.handOver(id), payload.subarray(0, end));
+      this._handOver(
+        this._engine.handOver(id),
+        Buffer.from(payload.subarray(0, end))
+      );
     }
 
     if (!isPlain) this.stop(true);

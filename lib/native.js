@@ -46,6 +46,9 @@ const MAX_BUFFERS = 512;
 const DUE = 1;
 const AWAITED = 2;
 
+/** Bytes for the heads of the requests of a turn. */
+const HEADS_SIZE = 64 * 1024;
+
 /** How many connections are dispatched before replies go out. */
 const FLUSH_INTERVAL = 16;
 
@@ -1137,12 +1140,12 @@ function schedule() {
  * @private
  */
 function turn() {
-  const inbox = spareInbox || new Inbox();
+  const inbox = spareInbox || new Inbox(HEADS_SIZE);
 
   spareInbox = null;
   if (inbox.prepare() || inbox !== lentInbox) {
     lentInbox = inbox;
-    engine.lendInbox(inbox.rows, inbox.slab, inbox.used);
+    engine.lendInbox(inbox.rows, inbox.slab, inbox.used, inbox.heads);
   }
 
   const count = engine.turn();

@@ -53,6 +53,9 @@ class WebSocket extends EventEmitter {
   constructor(address, protocols, options) {
     super();
 
+    // What Node.js puts here is a dictionary, which takes four times the memory.
+    this._events = Object.setPrototypeOf({}, null);
+
     this._binaryType = BINARY_TYPES[0];
     this._closeCode = 1006;
     this._closeFrameReceived = false;

@@ -122,7 +122,7 @@ impl Decoder {
         } = self;
         let part = chunk.get(start as usize..).unwrap_or_default();
         let (mut rows, mut slab) = (rows, slab.after(used as usize));
-        let count = fill(env, &mut rows, &mut slab, owned, |inbox| {
+        let count = fill(env, &mut rows, &mut slab, &mut [], owned, |inbox| {
             let consumed = if *resumed {
                 receiver.resume(part, inbox)
             } else {
@@ -160,6 +160,7 @@ pub(super) fn fill(
     env: Env,
     rows: &mut [u32],
     slab: &mut [u8],
+    heads: &mut [u8],
     owned: &mut Vec<Owned>,
     write: impl FnOnce(&mut Inbox<'_>) -> u32,
 ) -> u32 {
@@ -168,7 +169,8 @@ pub(super) fn fill(
         return 0;
     };
     let mut allocate = allocator(env);
-    let mut inbox = Inbox::new(rows, slab, owned).with_memory(&mut allocate);
+    let inbox = Inbox::new(rows, slab, owned).with_heads(heads);
+    let mut inbox = inbox.with_memory(&mut allocate);
     let result = write(&mut inbox);
     let (count, used) = (inbox.len() as u32, inbox.used() as u32);
     *header = [count, used, result, owned.len() as u32];

@@ -35,6 +35,7 @@ struct LentInbox {
     rows: Lent<u32>,
     slab: Lent<u8>,
     used: usize,
+    heads: Lent<u8>,
 }
 
 /// The memory of what is sent.
@@ -171,13 +172,15 @@ impl Engine {
     }
 
     /// Takes the memory for the next turns: that of [`fill`], of whose slab the
-    /// first `used` bytes are not to be touched.
+    /// first `used` bytes are not to be touched, and some for heads of requests.
     #[napi]
-    pub fn lend_inbox(&self, rows: Lent<u32>, slab: Lent<u8>, used: u32) {
-        let used = used as usize;
-        self.nest
-            .inbox
-            .replace(Some(LentInbox { rows, slab, used }));
+    pub fn lend_inbox(&self, rows: Lent<u32>, slab: Lent<u8>, used: u32, heads: Lent<u8>) {
+        self.nest.inbox.replace(Some(LentInbox {
+            rows,
+            slab,
+            used: used as usize,
+            heads,
+        }));
     }
 
     /// One turn. The memory is that of [`Engine::lend_inbox`]; the third word of
@@ -189,12 +192,18 @@ impl Engine {
         let mut home = self.nest.home.borrow_mut();
         let mut owned = self.nest.owned.borrow_mut();
         let mut inbox = self.nest.inbox.borrow_mut();
-        let Some(LentInbox { rows, slab, used }) = &mut *inbox else {
+        let Some(LentInbox {
+            rows,
+            slab,
+            used,
+            heads,
+        }) = &mut *inbox
+        else {
             return 0;
         };
         let rows = rows.borrow();
         let slab = slab.borrow().get_mut(*used..).unwrap_or_default();
-        let count = fill(self.env, rows, slab, &mut owned, |inbox| {
+        let count = fill(self.env, rows, slab, heads.borrow(), &mut owned, |inbox| {
             home.turn(inbox);
             self.nest.reuse.received(inbox.bytes_read());
             let due = if home.is_due() { DUE } else { 0 };
@@ -221,9 +230,14 @@ impl Engine {
         let mut owned = self.nest.owned.borrow_mut();
         let part = chunk.get(start as usize..).unwrap_or_default();
         let (mut rows, mut slab) = (rows, slab.after(used as usize));
-        fill(self.env, &mut rows, &mut slab, &mut owned, |inbox| {
-            start + home.feed(id, part, inbox) as u32
-        })
+        fill(
+            self.env,
+            &mut rows,
+            &mut slab,
+            &mut [],
+            &mut owned,
+            |inbox| start + home.feed(id, part, inbox) as u32,
+        )
     }
 
     /// Answers the question of a connection's decoder: whether it is the one

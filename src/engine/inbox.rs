@@ -9,6 +9,7 @@
 //! A row is `[connection, kind | detail << 8, offset, length]`.
 
 use crate::protocol::receiver::{Event, Payload, Room, Sink};
+use crate::protocol::upgrade::MAX_PLAIN_HEAD;
 
 /// Words in a row.
 pub const ROW: usize = 4;
@@ -25,6 +26,9 @@ const SLAB_RESERVE: usize = 2 * 1024;
 /// next one: what the program does with a message, such as sending it on, is
 /// cheaper while that is in the processor's cache.
 const ENOUGH: usize = 256 * 1024;
+
+/// What the head of a request takes at the most, with the answer to its key.
+const MAX_HEAD: usize = MAX_PLAIN_HEAD + 64;
 
 /// Rows kept free: what one frame can produce at the most (fragments, message)
 /// and what one connection can add after it (end or failure, writable).
@@ -67,9 +71,9 @@ pub enum RowKind {
     /// The kernel takes bytes again.
     Writable = 12,
     /// A connection that a listener accepted asks for an upgrade; it waits for
-    /// what is done about it. The payload is the request's head and, in the last
-    /// 28 bytes, the `Sec-WebSocket-Accept` that answers it; detail: the
-    /// listener.
+    /// what is done about it. The payload, which lies among the heads, is the
+    /// request's head and, in the last 28 bytes, the `Sec-WebSocket-Accept` that
+    /// answers it; detail: the listener.
     Upgrade = 13,
     /// A listener accepted a connection that is not served here; `length` is
     /// its descriptor, which is the reader's. The row's connection is the
@@ -115,6 +119,8 @@ pub struct Inbox<'a> {
     words: usize,
     slab: &'a mut [u8],
     used: usize,
+    heads: &'a mut [u8],
+    used_heads: usize,
     owned: &'a mut Vec<Owned>,
     /// Bytes read for it so far.
     read: usize,
@@ -131,6 +137,8 @@ impl<'a> Inbox<'a> {
             words: 0,
             slab,
             used: 0,
+            heads: &mut [],
+            used_heads: 0,
             owned,
             read: 0,
             allocate: None,
@@ -144,6 +152,28 @@ impl<'a> Inbox<'a> {
             allocate: Some(allocate),
             ..self
         }
+    }
+
+    /// Has the heads of requests put into `heads`, which is used again for the
+    /// next batch: they are read at once, and nobody keeps them.
+    pub fn with_heads(self, heads: &'a mut [u8]) -> Self {
+        Self { heads, ..self }
+    }
+
+    /// Whether there is no room for the head of a request, or the row about it.
+    pub fn is_full_of_heads(&self) -> bool {
+        self.is_full() || self.heads.len() - self.used_heads < MAX_HEAD
+    }
+
+    /// Room for the head of a request, to be followed by [`Self::upgrade`].
+    pub fn reserve_head(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.heads.get_mut(self.used_heads..)?.get_mut(..len)
+    }
+
+    /// Appends a row about a request, of `len` bytes in the room last reserved.
+    pub fn upgrade(&mut self, listener: u32, len: usize) {
+        self.row(RowKind::Upgrade, listener, self.used_heads, len);
+        self.used_heads += len;
     }
 
     /// Rows written so far.
@@ -198,7 +228,7 @@ impl<'a> Inbox<'a> {
     }
 
     /// Appends a row with a payload.
-    pub(super) fn payload(&mut self, kind: RowKind, detail: u32, payload: Payload) {
+    fn payload(&mut self, kind: RowKind, detail: u32, payload: Payload) {
         match payload {
             Payload::Reserved(length) => {
                 self.row(kind, detail, self.used, length);

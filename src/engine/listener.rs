@@ -22,7 +22,6 @@ use super::home::{accept, peek, register};
 use super::inbox::{Inbox, RowKind};
 use super::ready::{ReadyQueue, ReadyWaker};
 use crate::protocol::handshake::accept_key;
-use crate::protocol::receiver::{Payload, Sink};
 use crate::protocol::upgrade::{classify, Classified, MAX_PLAIN_HEAD};
 
 /// Connections that one listener accepts in one turn at the most.
@@ -210,7 +209,7 @@ impl Lobby {
             return false;
         };
         waiting.ready.clear();
-        if inbox.is_full() {
+        if inbox.is_full_of_heads() {
             waiting.waker.wake_by_ref();
             return false;
         }
@@ -240,7 +239,7 @@ impl Listener {
         }
         let mut cx = Context::from_waker(&self.waker);
         for _ in 0..ACCEPTS {
-            if inbox.is_full() {
+            if inbox.is_full_of_heads() {
                 break;
             }
             let accepted = match self.socket.poll_read_ready(&mut cx) {
@@ -383,10 +382,9 @@ fn look(socket: &Socket, buffer: &mut [u8]) -> Look {
     }
 }
 
-/// Takes a request that is there from the kernel, into the inbox's free memory,
-/// and puts the answer's value behind it. Gives the length of both. `None` if
-/// there is no room, as may be for a large request: a batch that is not full has
-/// some, but no later batch is sure to have more.
+/// Takes a request that is there from the kernel into the inbox, and puts the
+/// answer's value behind it. Gives the length of both. `None` if there is no
+/// room, when many have come at once.
 fn take_head(
     mut socket: &Socket,
     head_len: usize,
@@ -394,7 +392,7 @@ fn take_head(
     inbox: &mut Inbox<'_>,
 ) -> Option<usize> {
     let len = head_len + accept.len();
-    let (head, rest) = inbox.reserve(len)?.split_at_mut(head_len);
+    let (head, rest) = inbox.reserve_head(len)?.split_at_mut(head_len);
     socket.read_exact(head).ok()?;
     rest.copy_from_slice(accept.as_bytes());
     Some(len)
@@ -403,7 +401,7 @@ fn take_head(
 /// Reports a request that was taken.
 fn report(id: u32, listener: u32, len: usize, inbox: &mut Inbox<'_>) {
     inbox.begin(id);
-    inbox.payload(RowKind::Upgrade, listener, Payload::Reserved(len));
+    inbox.upgrade(listener, len);
 }
 
 /// Reports a connection's descriptor, which is the reader's from then on.
@@ -447,7 +445,7 @@ mod tests {
         home: Home,
         socket: TcpListener,
         id: u32,
-        slab: usize,
+        heads: usize,
     }
 
     #[derive(Debug, PartialEq)]
@@ -471,12 +469,12 @@ mod tests {
             socket.set_nonblocking(true).unwrap();
             let mut home = Home::new().unwrap();
             let id = home.listen(socket.as_fd()).unwrap();
-            let slab = 64 * 1024;
+            let heads = 64 * 1024;
             Self {
                 home,
                 socket,
                 id,
-                slab,
+                heads,
             }
         }
 
@@ -488,7 +486,7 @@ mod tests {
         }
 
         fn turn(&mut self) -> Vec<Row> {
-            turn(&mut self.home, self.slab)
+            turn(&mut self.home, self.heads)
         }
 
         /// Accepts one connection, whose request is there.
@@ -499,9 +497,10 @@ mod tests {
         }
     }
 
-    fn turn(home: &mut Home, slab: usize) -> Vec<Row> {
-        let (mut rows, mut slab, mut owned) = ([0; 512], vec![0; slab], Vec::new());
-        let mut inbox = Inbox::new(&mut rows, &mut slab, &mut owned);
+    fn turn(home: &mut Home, heads: usize) -> Vec<Row> {
+        let (mut rows, mut slab, mut owned) = ([0; 512], vec![0; 8192], Vec::new());
+        let mut heads = vec![0; heads];
+        let mut inbox = Inbox::new(&mut rows, &mut slab, &mut owned).with_heads(&mut heads);
         home.turn(&mut inbox);
         let len = inbox.len();
         let rows = rows[..len * ROW].chunks(ROW).map(|row| {
@@ -509,15 +508,16 @@ mod tests {
             let is_upgrade = kind == RowKind::Upgrade as u32;
             let has_payload = is_upgrade || (1..=7).contains(&kind);
             let mut end = row[2] + if has_payload { row[3] } else { 0 };
+            let memory = if is_upgrade { &heads } else { &slab };
             if is_upgrade {
                 end -= ACCEPT.len() as u32;
-                assert_eq!(slab[end as usize..][..ACCEPT.len()], *ACCEPT);
+                assert_eq!(memory[end as usize..][..ACCEPT.len()], *ACCEPT);
             }
             Row {
                 connection: row[0],
                 kind,
                 detail: row[1] >> 8,
-                payload: slab[row[2] as usize..end as usize].to_vec(),
+                payload: memory[row[2] as usize..end as usize].to_vec(),
                 length: row[3],
             }
         });
@@ -713,7 +713,7 @@ mod tests {
     fn a_full_inbox_leaves_connections_for_later() {
         let mut server = Server::new();
         // Room for one head.
-        server.slab = 2 * 1024 + 100;
+        server.heads = MAX_PLAIN_HEAD + 200;
         let clients: Vec<_> = (0..3).map(|_| server.client(HEAD)).collect();
         for _ in &clients {
             server.upgrade();
@@ -732,22 +732,10 @@ mod tests {
     }
 
     #[test]
-    fn a_head_without_room_is_handed_over_whole() {
+    fn a_long_head_is_taken_too() {
         let mut server = Server::new();
-        server.slab = 3 * 1024;
-        let long = format!("Host: localhost\r\nCookie: {}", "x".repeat(4000));
+        let long = format!("Host: localhost\r\nCookie: {}", "x".repeat(7000));
         let head = String::from_utf8_lossy(HEAD).replace("Host: localhost", &long);
-        for at_once in [true, false] {
-            let mut client = server.client(if at_once { head.as_bytes() } else { b"" });
-            if !at_once {
-                assert!(server.turn().is_empty());
-                client.write_all(head.as_bytes()).unwrap();
-            }
-            let rows = server.turn();
-            let mut socket = handed_over(&rows[0], server.id);
-            assert_eq!(rest(&mut socket), head.as_bytes());
-        }
-        server.slab = 64 * 1024;
         let _client = server.client(head.as_bytes());
         assert_eq!(server.turn()[0].payload, head.as_bytes());
     }
@@ -844,14 +832,14 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         client.write_all(HEAD).unwrap();
         other.write_all(OTHER).unwrap();
-        let rows = turn(&mut home, 8192);
+        let rows = turn(&mut home, 64 * 1024);
         assert_eq!((rows.len(), &*rows[0].payload), (2, HEAD));
         assert_eq!(rest(&mut handed_over(&rows[1], listener)), OTHER);
         let id = rows[0].connection;
         assert!(home.accept(id, receiver()));
         home.set_reading(id, true);
         client.write_all(FRAME).unwrap();
-        assert_eq!(turn(&mut home, 8192).len(), 2);
+        assert_eq!(turn(&mut home, 64 * 1024).len(), 2);
     }
 
     #[test]
@@ -862,13 +850,13 @@ mod tests {
         let mut home = Home::new().unwrap();
         let id = home.listen(socket.as_fd()).unwrap();
         drop(peer);
-        let rows = turn(&mut home, 8192);
+        let rows = turn(&mut home, 64 * 1024);
         assert!(rows[0].is(RowKind::ListenerFailed));
         assert_eq!(
             (rows[0].connection, rows[0].length),
             (id, libc::EINVAL as u32)
         );
-        assert!(turn(&mut home, 8192).is_empty());
+        assert!(turn(&mut home, 64 * 1024).is_empty());
         assert!(!home.is_due());
         assert!(home.unlisten(id).is_some());
     }
