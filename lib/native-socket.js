@@ -8,10 +8,9 @@ const {
 } = require('os');
 const { Readable } = require('stream');
 
-const native = require('./native');
+const driver = require('./native-driver');
+const errnoException = require('./errno-exception');
 const { kConnection } = require('./symbols');
-
-const { stats } = native;
 const { prototype } = net.Socket;
 
 /**
@@ -302,7 +301,7 @@ function retire(socket, connection) {
 function spillFor(socket, event, listener) {
   if (
     event === 'readable' ||
-    (event === 'data' && !native.isDataListener(listener))
+    (event === 'data' && listener !== driver.callbacks.onData)
   ) {
     spill(socket);
   }
@@ -323,7 +322,7 @@ function spill(socket) {
   const state = socket._readableState;
   const head = connection.spill();
 
-  stats.spilled++;
+  driver.stats.spilled++;
   Object.setPrototypeOf(socket, spilledPrototype);
 
   for (let i = 0; i < LISTENER_METHODS.length; i++) {
@@ -395,7 +394,7 @@ function beforeClosed(handle, fn) {
 function cancellation() {
   const [major] = process.versions.node.split('.');
 
-  return major < 22 ? null : native.errnoException(ECANCELED, 'write');
+  return major < 22 ? null : errnoException(ECANCELED, 'write');
 }
 
 /**

@@ -10,5 +10,9 @@ module.exports = {
   // Of a `WebSocket`: its receiver, sender and socket, as far as they exist.
   kReceiver: Symbol('kReceiver'),
   kSender: Symbol('kSender'),
-  kSocket: Symbol('kSocket')
+  kSocket: Symbol('kSocket'),
+
+  // Of a `WebSocket`: what was agreed on when its socket was set, the options of
+  // `setSocket()`.
+  kOptions: Symbol('kOptions')
 };

@@ -18,13 +18,16 @@ const {
   kWebSocket,
   NOOP
 } = require('./constants');
-const { kConnection, kReceiver, kSender, kSocket } = require('./symbols');
+const {
+  kConnection,
+  kOptions,
+  kReceiver,
+  kSender,
+  kSocket
+} = require('./symbols');
 const {
   EventTarget: { addEventListener, removeEventListener }
 } = require('./event-target');
-
-/** What was agreed on when the socket was set: the options of `setSocket()`. */
-const kOptions = Symbol('kOptions');
 
 const kAutoPongComplete = Symbol('kAutoPongComplete');
 

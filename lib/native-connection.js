@@ -1,0 +1,837 @@
+'use strict';
+
+const net = require('net');
+const { AsyncResource } = require('async_hooks');
+const { Readable } = require('stream');
+
+const binding = require('./binding');
+const driver = require('./native-driver');
+const errnoException = require('./errno-exception');
+const {
+  BINARY,
+  CLOSE,
+  COMPRESSED,
+  END,
+  FAILED,
+  FRAGMENTS,
+  PING,
+  PONG,
+  READ,
+  ROW,
+  TEXT,
+  WRITABLE
+} = require('./inbox');
+const { EMPTY_BUFFER, kWebSocket } = require('./constants');
+const { closePayload, controlPayload } = require('./payload');
+const { kOptions, kReceiver, kSender, kSocket } = require('./symbols');
+const { toArrayBuffer } = require('./buffer-util');
+
+/** `MAX_SLICES` of `src/binding/outbox.rs`. */
+const MAX_BUFFERS = 512;
+
+//
+// The first bytes of frames that are not fragmented (RFC 6455, section 5.2).
+//
+const TEXT_FRAME = 0x81;
+const BINARY_FRAME = 0x82;
+const CLOSE_FRAME = 0x88;
+const PING_FRAME = 0x89;
+const PONG_FRAME = 0x8a;
+
+const { write } = net.Socket.prototype;
+
+/**
+ * A connection of the native driver. It is the asynchronous context of its
+ * events, too.
+ *
+ * @extends AsyncResource
+ */
+class NativeConnection extends AsyncResource {
+  /**
+   * Creates a NativeConnection instance.
+   *
+   * @param {Number} id The id that the engine has given
+   * @param {net.Socket} [socket] The socket, if there is one
+   * @param {WebSocket} websocket The `WebSocket`
+   * @param {Buffer} head What was received with the handshake
+   */
+  constructor(id, socket, websocket, head) {
+    super('WEBSOCKET');
+
+    this.id = id;
+    this.socket = socket;
+    this.websocket = websocket;
+    this.isActive = true;
+
+    //
+    // Where a connection without a socket comes from.
+    //
+    this.listener = null;
+
+    this.bytesRead = 0;
+    this.bytesWritten = 0;
+
+    //
+    // Whether received data is asked for. The head comes first.
+    //
+    this.reading = false;
+    if (head.length > 0) this.head = head;
+
+    this.isReferenced = socket === null || socket._handle.hasRef();
+    if (this.isReferenced) driver.reference(1);
+  }
+
+  /**
+   * Whether events are emitted as they come.
+   *
+   * @type {Boolean}
+   * @private
+   */
+  get _isSynchronous() {
+    return this.websocket[kOptions].allowSynchronousEvents !== false;
+  }
+
+  /**
+   * Whether the program makes the masking keys.
+   *
+   * @type {Boolean}
+   * @private
+   */
+  get _hasOwnMasks() {
+    return Boolean(this.websocket[kOptions].generateMask);
+  }
+
+  /**
+   * Whether frames may bypass the socket: nothing is queued in it, and nobody
+   * waits to see what is written to it.
+   *
+   * @type {Boolean}
+   */
+  get isClear() {
+    const { socket } = this;
+    if (socket === null) return true;
+
+    const state = socket._writableState;
+
+    return (
+      state.length === 0 &&
+      state.corked === 0 &&
+      socket.writable &&
+      socket.write === write
+    );
+  }
+
+  /**
+   * Sends a message.
+   *
+   * @param {*} data The payload
+   * @param {Boolean} binary Whether it is binary
+   * @param {Boolean} mask Whether to mask it
+   * @param {Function} [cb] Callback
+   * @return {Boolean} `false` if this is not the way to send it
+   * @public
+   */
+  sendMessage(data, binary, mask, cb) {
+    return this.send(binary ? BINARY_FRAME : TEXT_FRAME, data, mask, cb);
+  }
+
+  /**
+   * Sends a ping or a pong.
+   *
+   * @param {String} name Which one
+   * @param {*} data The payload
+   * @param {Boolean} mask Whether to mask it
+   * @param {Function} [cb] Callback
+   * @return {Boolean} `false` if this is not the way to send it
+   * @throws {RangeError} If the payload is too long
+   * @public
+   */
+  sendControl(name, data, mask, cb) {
+    const firstByte = name === 'ping' ? PING_FRAME : PONG_FRAME;
+
+    return this.send(firstByte, controlPayload(data).data, mask, cb);
+  }
+
+  /**
+   * Sends a close frame.
+   *
+   * @param {Number} [code] The status code
+   * @param {(String|Buffer)} [reason] The reason
+   * @param {Boolean} mask Whether to mask the payload
+   * @param {Function} [cb] Callback
+   * @return {Boolean} `false` if this is not the way to send it
+   * @throws {(RangeError|TypeError)} If code or reason can't be sent
+   * @public
+   */
+  close(code, reason, mask, cb) {
+    return this.send(CLOSE_FRAME, closePayload(code, reason), mask, cb);
+  }
+
+  /**
+   * Queues a frame.
+   *
+   * @param {Number} firstByte The first byte of the frame
+   * @param {*} data The payload
+   * @param {Boolean} mask Whether to mask it
+   * @param {Function} [cb] Callback
+   * @return {Boolean} `false` if this is not the way to send it
+   * @public
+   */
+  send(firstByte, data, mask, cb) {
+    if ((mask && this._hasOwnMasks) || !this.isClear) return false;
+    if (!driver.outbox.send(this, firstByte, data, mask, cb)) return false;
+
+    const { socket } = this;
+
+    if (socket !== null && socket.timeout) socket._unrefTimer();
+    return true;
+  }
+
+  /**
+   * Queues a frame that is complete.
+   *
+   * @param {(Buffer|String)[]} list The frame
+   * @param {Function} [cb] Callback
+   * @return {Boolean} `false` if this is not the way to send it
+   * @public
+   */
+  sendFrame(list, cb) {
+    return this.isClear && driver.outbox.sendRaw(this, list, cb);
+  }
+
+  /**
+   * Hands everything that was sent to the kernel.
+   *
+   * @public
+   */
+  flush() {
+    driver.outbox.flush();
+  }
+
+  /**
+   * Puts what the kernel did not take of a frame into the socket's queue.
+   *
+   * @param {Buffer} bytes The rest of the frame
+   * @param {Boolean} isPair Whether the sender would have written it in two
+   *     pieces, corked
+   * @param {Object} [ticket] The callback of the frame
+   * @public
+   */
+  writeRest(bytes, isPair, ticket) {
+    let cb;
+
+    if (ticket !== null) {
+      cb = ticket.cb;
+      ticket.cb = null;
+    }
+
+    if (this._ahead !== null) {
+      this._ahead.push({ bytes, cb });
+      return;
+    }
+
+    const socket = this.getSocket();
+
+    if (isPair) socket.cork();
+    socket.write(bytes, cb);
+    if (isPair) socket.uncork();
+  }
+
+  /**
+   * Writes for the socket.
+   *
+   * @param {Buffer[]} list The data
+   * @param {Function} cb Callback
+   * @public
+   */
+  write(list, cb) {
+    //
+    // What the kernel does not take of frames that were sent before goes ahead
+    // of the data: the socket's queue is behind it already.
+    //
+    this._ahead = [];
+    driver.outbox.flush();
+
+    const ahead = this._ahead;
+
+    this._ahead = null;
+
+    if (ahead.length > 0) {
+      list = [...ahead.map(({ bytes }) => bytes), ...list];
+      cb = callAll([...ahead.map((rest) => rest.cb), cb]);
+    }
+
+    if (this.failure !== 0) {
+      const err = errnoException(this.failure, 'write');
+
+      this.failure = 0;
+      cb(err);
+      return;
+    }
+
+    for (let i = 0; i < list.length; i++) this.bytesWritten += list[i].length;
+
+    this._write(list, cb);
+  }
+
+  /**
+   * Hands data to the kernel, and keeps what that does not take.
+   *
+   * @param {Buffer[]} list The data
+   * @param {Function} cb Callback
+   * @private
+   */
+  _write(list, cb) {
+    let rest = list;
+    let count;
+    let sent;
+
+    do {
+      count = rest.length;
+      sent =
+        count === 1
+          ? driver.engine.write(this.id, rest[0])
+          : driver.engine.writev(this.id, rest);
+
+      if (sent < 0) {
+        cb(errnoException(-sent, 'write'));
+        return;
+      }
+
+      rest = remainder(rest, sent);
+
+      //
+      // A call takes so many buffers. If there were more, the kernel may have
+      // room for them.
+      //
+    } while (rest !== null && sent > 0 && count > MAX_BUFFERS);
+
+    this.rest = rest;
+
+    if (rest === null) {
+      cb();
+    } else {
+      this.restCallback = cb;
+      if (driver.engine.wantWrite(this.id)) driver.schedule();
+    }
+  }
+
+  /**
+   * Goes on writing.
+   *
+   * @private
+   */
+  _continueWrite() {
+    const { rest, restCallback } = this;
+    if (rest === null) return;
+
+    this.rest = null;
+    this.restCallback = null;
+    this._write(rest, restCallback);
+  }
+
+  /**
+   * Asks for received data, or asks for it no longer.
+   *
+   * @param {Boolean} reading Whether to ask
+   * @public
+   */
+  setReading(reading) {
+    if (reading === this.reading) return;
+
+    this.reading = reading;
+
+    if (this.head.length === 0) {
+      if (driver.engine.setReading(this.id, reading)) driver.schedule();
+    } else if (reading) {
+      //
+      // This is when a stream that is resumed would emit it.
+      //
+      process.nextTick(readHead, this);
+    }
+  }
+
+  /**
+   * Decodes data that the engine has not read.
+   *
+   * @param {Buffer} chunk The data
+   * @param {Number} start Where to begin
+   * @param {Uint32Array} rows Where to put the events
+   * @param {Buffer} slab Where to put small payloads
+   * @param {Number} used How much of the slab is in use
+   * @return {Number} The number of events
+   * @public
+   */
+  feed(chunk, start, rows, slab, used) {
+    return driver.engine.feed(this.id, chunk, start, rows, slab, used);
+  }
+
+  /**
+   * Answers the decoder's question who decompresses.
+   *
+   * @param {Boolean} here Whether the decoder does
+   * @return {Buffer} Data that was received and waited for the answer
+   * @public
+   */
+  decideInflating(here) {
+    return driver.engine.decideInflating(this.id, here);
+  }
+
+  /**
+   * Takes a payload that has memory of its own.
+   *
+   * @param {Number} index Its index
+   * @return {Buffer} The payload
+   * @public
+   */
+  takeOwned(index) {
+    return driver.engine.takeOwned(index);
+  }
+
+  /**
+   * Keeps the process alive, or no longer.
+   *
+   * @param {Boolean} isReferenced Whether to keep it alive
+   * @public
+   */
+  setReferenced(isReferenced) {
+    if (isReferenced === this.isReferenced) return;
+
+    this.isReferenced = isReferenced;
+    if (this.isActive) driver.reference(isReferenced ? 1 : -1);
+  }
+
+  /**
+   * The length of the message being received, as far as it is known.
+   *
+   * @return {Number} The length in bytes
+   * @public
+   */
+  totalPayloadLength() {
+    return driver.engine.totalPayloadLength(this.id);
+  }
+
+  /**
+   * Takes the connection away from the engine, because the socket is destroyed.
+   *
+   * @public
+   */
+  release() {
+    if (!this._leave()) return;
+
+    const receiver = this.websocket[kReceiver];
+
+    if (receiver && receiver.isDecoding) {
+      receiver._decoder = driver.engine.spill(this.id);
+    } else {
+      const decoder = driver.engine.release(this.id);
+
+      //
+      // If there is one, it waits for an answer.
+      //
+      if (decoder !== null) this.websocket._receiver._decoder = decoder;
+    }
+  }
+
+  /**
+   * Takes the connection away from the engine, so that the stream driver can go
+   * on with it.
+   *
+   * @return {Buffer} Data that was received but not decoded
+   * @public
+   */
+  spill() {
+    const { head } = this;
+
+    this._leave();
+
+    const decoder = driver.engine.spill(this.id);
+
+    this.websocket._receiver._decoder = decoder;
+    this.head = EMPTY_BUFFER;
+    return head.length === 0 ? decoder.takeRest() : head;
+  }
+
+  /**
+   * Ends what the driver does for the connection.
+   *
+   * @return {Boolean} `false` if that was done before
+   * @private
+   */
+  _leave() {
+    if (!this.isActive) return false;
+
+    driver.outbox.flush();
+    this.isActive = false;
+    driver.targets[this.id] = null;
+    if (this.isReferenced) driver.reference(-1);
+
+    const { [kReceiver]: receiver, [kSender]: sender } = this.websocket;
+
+    if (receiver) receiver._connection = null;
+    if (sender) sender._connection = null;
+    return true;
+  }
+
+  /**
+   * Handles events in the context of the connection.
+   *
+   * @param {Inbox} inbox The batch
+   * @param {Number} i The index of the first word of the first row
+   * @param {Number} end The index after the last row
+   * @public
+   */
+  dispatch(inbox, i, end) {
+    this.runInAsyncScope(this._dispatch, this, inbox, i, end);
+  }
+
+  /**
+   * Handles events.
+   *
+   * @param {Inbox} inbox The batch
+   * @param {Number} i The index of the first word of the first row
+   * @param {Number} end The index after the last row
+   * @private
+   */
+  _dispatch(inbox, i, end) {
+    const { rows } = inbox;
+    let bytes = 0;
+
+    if (this.socket !== null && this.socket.timeout) this.socket._unrefTimer();
+
+    while (i < end) {
+      switch (rows[i + 1] & 0xff) {
+        case READ:
+          bytes = rows[i + 3];
+          this.bytesRead += bytes;
+          i += ROW;
+          break;
+        case WRITABLE:
+          this._continueWrite();
+          i += ROW;
+          break;
+        case END:
+          this._onEnd();
+          i += ROW;
+          break;
+        case FAILED:
+          this.getSocket().destroy(errnoException(rows[i + 3], 'read'));
+          i += ROW;
+          break;
+        default:
+          i = this._receive(inbox, i, end, bytes);
+      }
+    }
+  }
+
+  /**
+   * Handles events of the decoder.
+   *
+   * @param {Inbox} inbox The batch
+   * @param {Number} i The index of the first word of the first row
+   * @param {Number} end The index after the last row
+   * @param {Number} bytes How many bytes were read
+   * @return {Number} The index after the last row that was handled
+   * @private
+   */
+  _receive(inbox, i, end, bytes) {
+    const { websocket } = this;
+    const { rows } = inbox;
+
+    if (websocket[kReceiver] === undefined && this._isSynchronous) {
+      try {
+        if (this._emit(inbox, i, rows[i + 1])) return i + ROW;
+      } catch (err) {
+        //
+        // As if each event had been delivered by a callback of its own.
+        //
+        binding.fatalException(err);
+        return i + ROW;
+      }
+    }
+
+    //
+    // This is what there is a receiver for.
+    //
+    let next = i + ROW;
+
+    while (next < end && isDecoded(rows[next + 1] & 0xff)) next += ROW;
+
+    websocket._receiver.receive(inbox, i, next, bytes);
+    return next;
+  }
+
+  /**
+   * Emits an event of the decoder, if it is one of those that do not need a
+   * receiver.
+   *
+   * @param {Inbox} inbox The batch
+   * @param {Number} i The index of the first word of the row
+   * @param {Number} word What the row says
+   * @return {Boolean} Whether it is
+   * @private
+   */
+  _emit(inbox, i, word) {
+    const { websocket } = this;
+
+    switch (word & 0xff) {
+      case TEXT:
+        if ((word >>> 8) & COMPRESSED) return false;
+        websocket.emit('message', inbox.payload(i), false);
+        return true;
+      case BINARY: {
+        const type = websocket._binaryType;
+
+        if ((word >>> 8) & COMPRESSED) return false;
+        if (type === 'nodebuffer') {
+          websocket.emit('message', inbox.payload(i), true);
+        } else if (type === 'arraybuffer') {
+          const data = inbox.payload(i);
+
+          websocket.emit(
+            'message',
+            data.length === 0 ? new ArrayBuffer(0) : toArrayBuffer(data),
+            true
+          );
+        } else {
+          return false;
+        }
+        return true;
+      }
+      case FRAGMENTS:
+        //
+        // Nobody asks for them, so the message that follows is like any other.
+        //
+        return (
+          ((inbox.rows[i + ROW + 1] >>> 8) & COMPRESSED) === 0 &&
+          websocket._binaryType !== 'fragments' &&
+          websocket._binaryType !== 'blob'
+        );
+      case PING:
+        driver.callbacks.onPing(websocket, inbox.payload(i));
+        return true;
+      case PONG:
+        websocket.emit('pong', inbox.payload(i));
+        return true;
+      case CLOSE:
+        driver.callbacks.onConclude(websocket, word >>> 8, inbox.payload(i));
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  /**
+   * Handles the end of what the peer sends.
+   *
+   * @private
+   */
+  _onEnd() {
+    if (this.hasEnded && this.websocket._closeFrameReceived) {
+      this._close();
+      return;
+    }
+
+    const socket = this.getSocket();
+
+    Readable.prototype.push.call(socket, null);
+    socket.read(0);
+  }
+
+  /**
+   * Ends what is sent on a connection without a socket.
+   *
+   * @public
+   */
+  end() {
+    driver.outbox.flush();
+
+    //
+    // What the kernel did not take is in the queue of a socket.
+    //
+    if (this.socket !== null) {
+      this.socket.end();
+    } else {
+      this.hasEnded = true;
+      driver.engine.shutdown(this.id);
+    }
+  }
+
+  /**
+   * Closes a connection without a socket after both sides have ended.
+   *
+   * @private
+   */
+  _close() {
+    const { server } = this.listener;
+
+    this.release();
+
+    //
+    // As a socket does that is destroyed.
+    //
+    server._connections--;
+    server._emitCloseIfDrained();
+
+    driver.close(this);
+  }
+
+  /**
+   * Emits the `'close'` event.
+   *
+   * @public
+   */
+  finish() {
+    this.runInAsyncScope(this._finish, this);
+  }
+
+  /**
+   * Tells the `WebSocket` that the connection is closed.
+   *
+   * @private
+   */
+  _finish() {
+    driver.callbacks.onClose(this.websocket);
+  }
+
+  /**
+   * Gives the socket, and makes it if there is none.
+   *
+   * @return {net.Socket} The socket
+   * @public
+   */
+  getSocket() {
+    if (this.socket === null) {
+      this.runInAsyncScope(this._createSocket, this);
+    }
+
+    return this.socket;
+  }
+
+  /**
+   * Makes the socket.
+   *
+   * @private
+   */
+  _createSocket() {
+    const { listener, websocket } = this;
+    const socket = this.isActive
+      ? listener.createSocket(driver.engine.duplicate(this.id))
+      : null;
+
+    if (socket === null) {
+      //
+      // The connection is closed, or there are no descriptors left.
+      //
+      this.socket = websocket[kSocket] = new net.Socket();
+      if (this.isActive) this._close();
+      driver.sockets.retire(this.socket, this);
+      this.socket.destroy();
+      return;
+    }
+
+    this.socket = websocket[kSocket] = socket;
+    socket[kWebSocket] = websocket;
+    driver.sockets.convert(socket, this);
+    socket.setNoDelay();
+    driver.callbacks.listenToSocket(socket);
+    if (this.hasEnded) socket.end();
+  }
+}
+
+//
+// What most connections never have takes no memory in them.
+//
+Object.assign(NativeConnection.prototype, {
+  //
+  // What was received with the handshake.
+  //
+  head: EMPTY_BUFFER,
+
+  //
+  // Whether the side of a connection without a socket has ended.
+  //
+  hasEnded: false,
+
+  //
+  // What the kernel did not take of a write of the socket, and the callback of
+  // that.
+  //
+  rest: null,
+  restCallback: null,
+
+  //
+  // The errno of a failed write that is not reported yet.
+  //
+  failure: 0,
+
+  //
+  // During a write: the rests of frames that go ahead of it.
+  //
+  _ahead: null
+});
+
+module.exports = NativeConnection;
+
+/**
+ * Delivers what was received with the handshake, and begins to read.
+ *
+ * @param {NativeConnection} connection The connection
+ * @private
+ */
+function readHead(connection) {
+  const { head } = connection;
+
+  if (!connection.reading || head.length === 0) return;
+
+  connection.head = EMPTY_BUFFER;
+  connection.reading = false;
+  connection.setReading(true);
+  driver.callbacks.onData.call(connection.socket, head);
+}
+
+/**
+ * Whether a row is about what the decoder has found.
+ *
+ * @param {Number} kind The kind of the row
+ * @return {Boolean} `true` if it is
+ * @private
+ */
+function isDecoded(kind) {
+  return kind !== READ && kind < END;
+}
+
+/**
+ * Makes one callback of several.
+ *
+ * @param {(Function|undefined)[]} callbacks The callbacks
+ * @return {Function} The callback
+ * @private
+ */
+function callAll(callbacks) {
+  return (err) => {
+    for (const callback of callbacks) {
+      if (typeof callback === 'function') callback(err || null);
+    }
+  };
+}
+
+/**
+ * What is left of a list of buffers after some bytes of it were written.
+ *
+ * @param {Buffer[]} list The list
+ * @param {Number} written How many bytes were written
+ * @return {(Buffer[]|null)} The rest, `null` if there is none
+ * @private
+ */
+function remainder(list, written) {
+  for (let i = 0; i < list.length; i++) {
+    if (written < list[i].length) {
+      return [list[i].subarray(written), ...list.slice(i + 1)];
+    }
+
+    written -= list[i].length;
+  }
+
+  return null;
+}

@@ -1,0 +1,295 @@
+'use strict';
+
+const { AsyncResource } = require('async_hooks');
+
+const Outbox = require('./outbox');
+const binding = require('./binding');
+const { Inbox, ROW, UPGRADE } = require('./inbox');
+
+//
+// What a turn of `src/binding/engine.rs` says besides its events: another one is
+// due, and connections have not sent their request yet.
+//
+const DUE = 1;
+const AWAITED = 2;
+
+/** Bytes for the heads of the requests of a turn. */
+const HEADS_SIZE = 64 * 1024;
+
+/** How many connections are dispatched before replies go out. */
+const FLUSH_INTERVAL = 16;
+
+/**
+ * Whether this is a process in which there can be an engine. Other runtimes that
+ * load addons have other sockets, and another event loop.
+ */
+const isPossible =
+  binding.Engine !== undefined &&
+  process.env.OXWS_DRIVER !== 'stream' &&
+  process.versions.bun === undefined &&
+  process.versions.deno === undefined &&
+  typeof process._tickCallback === 'function';
+
+/** The asynchronous context of what the event loop calls. */
+const root = new AsyncResource('OXWS');
+
+/**
+ * The native driver of this thread: the engine, its memory, and the batches that
+ * it hands over.
+ */
+const driver = {
+  /**
+   * The engine. `null` as long as it is not needed, `false` where there can be
+   * none.
+   */
+  engine: isPossible ? null : false,
+
+  /** What is sent through it. */
+  outbox: null,
+
+  /**
+   * The functions of `native-socket.js`. That is loaded with the engine, since
+   * it needs Node's own `net.Socket`.
+   */
+  sockets: null,
+
+  /** Connections and listeners, by the ids that the engine gives. */
+  targets: [],
+
+  /** Those of them that accept connections. */
+  listeners: new Set(),
+
+  /**
+   * What `WebSocket` does about the events of its connection, and the listener
+   * of the `'data'` event of a socket that feeds the receiver.
+   */
+  callbacks: null,
+
+  /**
+   * How many connections were served by the native driver, how many by the
+   * stream driver from the beginning, and how many changed over to it.
+   */
+  stats: { native: 0, stream: 0, spilled: 0 },
+
+  close,
+  inRoot,
+  reference,
+  schedule,
+  start
+};
+
+module.exports = driver;
+
+/**
+ * The memory of the next batch. A turn that a listener brings about, by running
+ * the event loop, needs other memory than the one that is being dispatched.
+ */
+let spareInbox = null;
+
+/** The memory that the engine has. */
+let lentInbox = null;
+
+/** How many connections keep the process alive. */
+let referenced = 0;
+
+/** Whether a turn is scheduled that no readiness would call for. */
+let scheduled = false;
+
+/** Connections whose `'close'` event is due when those of sockets are. */
+let closing = [];
+
+/**
+ * Starts the engine, if there can be one and it has not been started.
+ *
+ * @return {Boolean} Whether there is one
+ * @public
+ */
+function start() {
+  if (driver.engine !== null) return driver.engine !== false;
+
+  try {
+    driver.engine = new binding.Engine(turn, finishClosing);
+  } catch (err) {
+    driver.engine = false;
+    return false;
+  }
+
+  driver.outbox = new Outbox(driver.engine);
+  driver.sockets = require('./native-socket');
+
+  //
+  // What was sent before the process exits is handed to the kernel.
+  //
+  process.on('exit', () => driver.outbox.flush());
+  return true;
+}
+
+/**
+ * Counts the connections that keep the process alive.
+ *
+ * @param {Number} change How many more there are
+ * @public
+ */
+function reference(change) {
+  const before = referenced;
+
+  referenced += change;
+  if ((before === 0) !== (referenced === 0)) {
+    driver.engine.setReferenced(referenced !== 0);
+  }
+}
+
+/**
+ * Schedules a turn that no readiness would call for.
+ *
+ * @public
+ */
+function schedule() {
+  if (scheduled) return;
+
+  scheduled = true;
+  setImmediate(() => {
+    scheduled = false;
+    inRoot(turn);
+  });
+}
+
+/**
+ * Has the `'close'` event of a connection emitted when those of sockets are.
+ *
+ * @param {NativeConnection} connection The connection
+ * @public
+ */
+function close(connection) {
+  closing.push(connection);
+  if (closing.length === 1) driver.engine.awaitClosing();
+}
+
+/**
+ * Calls a function in the asynchronous context of what the event loop calls.
+ *
+ * @param {Function} fn The function
+ * @return {*} What it returns
+ * @public
+ */
+function inRoot(fn) {
+  return root.runInAsyncScope(fn);
+}
+
+/**
+ * Takes a batch of events from the engine and dispatches it.
+ *
+ * @private
+ */
+function turn() {
+  const { listeners, outbox, targets } = driver;
+  const inbox = spareInbox || new Inbox(HEADS_SIZE);
+
+  spareInbox = null;
+  if (inbox.prepare() || inbox !== lentInbox) {
+    lentInbox = inbox;
+    driver.engine.lendInbox(inbox.rows, inbox.slab, inbox.used, inbox.heads);
+  }
+
+  const count = driver.engine.turn();
+  const { rows } = inbox;
+  const end = (count + 1) * ROW;
+  let sinceFlush = 0;
+  let i = ROW;
+
+  const isDue = (rows[2] & DUE) !== 0;
+  const isAwaited = (rows[2] & AWAITED) !== 0;
+
+  inbox.commit(driver.engine);
+  outbox.dispatching = true;
+
+  while (i < end) {
+    const id = rows[i];
+    let next = i + ROW;
+
+    //
+    // Each connection that is handed over by a listener is one of its own.
+    //
+    if ((rows[i + 1] & 0xff) < UPGRADE) {
+      while (next < end && rows[next] === id) next += ROW;
+    }
+
+    //
+    // A connection that asks to be let in is nobody yet.
+    //
+    const isNew = (rows[i + 1] & 0xff) === UPGRADE;
+    const target = targets[isNew ? rows[i + 1] >>> 8 : id];
+
+    if (target !== null && target !== undefined) {
+      try {
+        target.dispatch(inbox, i, next);
+      } catch (err) {
+        binding.fatalException(err);
+      }
+    }
+
+    i = next;
+
+    if (i < end) {
+      if (++sinceFlush === FLUSH_INTERVAL) {
+        sinceFlush = 0;
+        outbox.flush();
+      }
+
+      runTicks();
+    }
+  }
+
+  inbox.release();
+  spareInbox = inbox;
+  outbox.dispatching = false;
+  outbox.flush();
+
+  //
+  // After what the listeners have scheduled.
+  //
+  if (isDue) schedule();
+  if (isAwaited) for (const listener of listeners) listener.watchSilence();
+}
+
+/**
+ * Emits the `'close'` events that are due, the last one first: that is the order
+ * in which libuv closes handles.
+ *
+ * @private
+ */
+function finishClosing() {
+  const list = closing;
+
+  closing = [];
+
+  for (let i = list.length - 1; i >= 0; i--) {
+    try {
+      list[i].finish();
+    } catch (err) {
+      binding.fatalException(err);
+    }
+
+    if (i > 0) runTicks();
+  }
+}
+
+/**
+ * Runs ticks and microtasks between the events of two connections: with ws each
+ * connection has a callback of its own, after which they run.
+ *
+ * @private
+ */
+function runTicks() {
+  for (;;) {
+    try {
+      process._tickCallback();
+      return;
+    } catch (err) {
+      //
+      // Thrown by one of them. The others are still to be run.
+      //
+      binding.fatalException(err);
+    }
+  }
+}
