@@ -22,11 +22,6 @@ pub const SMALL: usize = 16 * 1024;
 /// any control frame or error text, whose rows have no [`OWNED`] bit to set.
 const SLAB_RESERVE: usize = 2 * 1024;
 
-/// When this many bytes were read for a batch, other connections wait for the
-/// next one: what the program does with a message, such as sending it on, is
-/// cheaper while that is in the processor's cache.
-const ENOUGH: usize = 256 * 1024;
-
 /// What the head of a request takes at the most, with the answer to its key.
 const MAX_HEAD: usize = MAX_PLAIN_HEAD + 64;
 
@@ -194,12 +189,6 @@ impl<'a> Inbox<'a> {
     /// Bytes read for it so far.
     pub fn bytes_read(&self) -> usize {
         self.read
-    }
-
-    /// Whether the batch should be handed over before another connection gets
-    /// its turn.
-    pub fn is_enough(&self) -> bool {
-        self.read >= ENOUGH || self.is_full()
     }
 
     /// Says whose events follow.
