@@ -3,7 +3,9 @@
 const assert = require('node:assert/strict');
 const http = require('node:http');
 const net = require('node:net');
+const path = require('node:path');
 const util = require('node:util');
+const { spawn } = require('node:child_process');
 const { it } = require('node:test');
 
 const WebSocket = require('..');
@@ -403,5 +405,53 @@ suite('listener', () => {
 
     Picky.throws = false;
     await accept(t, server);
+  });
+
+  it('serves whom it can when descriptors are used up', { skip }, async (t) => {
+    const fixture = path.join(__dirname, 'fixtures', 'echo.js');
+    const child = spawn(
+      'sh',
+      ['-c', 'ulimit -n 60; exec "$@"', 'sh'].concat([
+        process.execPath,
+        fixture
+      ])
+    );
+
+    t.after(() => child.kill());
+
+    const [line] = await once(child.stdout, 'data');
+    const target = { host: '127.0.0.1', port: Number(line) };
+    const peers = Array.from({ length: 80 }, () => RawPeer.connect(t, target));
+
+    await Promise.all(
+      peers.map(({ socket }) => once(socket, 'connect').catch(() => {}))
+    );
+    for (const peer of peers) peer.write(upgradeRequest());
+
+    //
+    // Some are answered, the others are hung up on.
+    //
+    await until(
+      () => peers.every((peer) => peer.unread > 0 || peer.closed),
+      'all have an answer'
+    );
+
+    const served = peers.filter((peer) => peer.unread > 0);
+
+    assert.ok(served.length > 10 && served.length < 60);
+
+    for (const peer of served) {
+      assert.equal((await peer.response()).status, 101);
+      peer.write(masked(TEXT, 'hello'));
+      assert.equal((await peer.frame()).payload.toString(), 'hello');
+    }
+
+    for (const peer of peers) peer.socket.destroy();
+    await delay(50);
+
+    const peer = await RawPeer.open(t, target);
+
+    peer.write(masked(TEXT, 'again'));
+    assert.equal((await peer.frame()).payload.toString(), 'again');
   });
 });

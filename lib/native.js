@@ -184,6 +184,12 @@ function isSuitable(socket) {
  */
 function take(websocket, socket, head, options) {
   const handle = socket._handle;
+  const id = driver.engine.adopt(
+    handle.fd,
+    ...decoderOptions(websocket, options)
+  );
+
+  if (id === -1) return false;
 
   if (handle.reading) {
     handle.reading = false;
@@ -196,16 +202,6 @@ function take(websocket, socket, head, options) {
   const { length } = socket._readableState;
 
   if (length > 0) head = Buffer.concat([head, socket.read(length)]);
-
-  const id = driver.engine.adopt(
-    handle.fd,
-    ...decoderOptions(websocket, options)
-  );
-
-  if (id === -1) {
-    if (length > 0) socket.unshift(head.subarray(head.length - length));
-    return false;
-  }
 
   //
   // The asynchronous context of a client is the one in which it was created, as
