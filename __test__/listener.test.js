@@ -192,6 +192,21 @@ suite('listener', () => {
     assert.equal(ws._socket, socket);
   });
 
+  it('ends a socket that was made during the closing handshake', async (t) => {
+    const server = await serve(t);
+    const { ws, peer } = await accept(t, server);
+    const events = [];
+
+    ws.on('close', (code) => events.push(`close ${code}`));
+    peer.write(masked(CLOSE, closePayload(4000)));
+    await peer.end();
+    ws._socket.on('close', () => events.push('socket close'));
+    peer.socket.end();
+    await until(() => events.length === 2, 'both are closed');
+    assert.deepEqual(events, ['close 4000', 'socket close']);
+    assert.equal(await connections(server.wss), 0);
+  });
+
   it('makes a stream of a socket in the middle of a frame', async (t) => {
     const { ws, peer } = await accept(t, await serve(t));
     const frame = masked(TEXT, 'hello');

@@ -627,7 +627,14 @@ class NativeConnection extends AsyncResource {
    * @private
    */
   _onEnd() {
-    if (this.hasEnded && this.websocket._closeFrameReceived) {
+    //
+    // Nothing is left that a socket would be needed for.
+    //
+    if (
+      this.socket === null &&
+      this.hasEnded &&
+      this.websocket._closeFrameReceived
+    ) {
       this._close();
       return;
     }

@@ -1,5 +1,6 @@
 'use strict';
 
+const EventEmitter = require('events');
 const http = require('http');
 const net = require('net');
 const diagnostics = require('diagnostics_channel');
@@ -8,7 +9,7 @@ const { closeSync } = require('fs');
 
 const { HAND_OVER, UPGRADE } = require('./inbox');
 
-const { emit } = http.Server.prototype;
+const { emit } = EventEmitter.prototype;
 const sockets = diagnostics.channel('net.server.socket');
 
 /** `SOCKET` of the types of handles. */
