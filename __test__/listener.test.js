@@ -299,7 +299,14 @@ suite('listener', () => {
     wss.close(() => {
       isClosed = true;
     });
-    assert.equal(server._connections, 2);
+
+    //
+    // Newer versions of Node hang up on a client that has sent nothing.
+    //
+    await until(
+      () => server._connections === 2 || silent.closed,
+      'Node has the connection'
+    );
 
     //
     // Nobody listens any more, although connections are open.

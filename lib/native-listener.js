@@ -7,6 +7,7 @@ const diagnostics = require('diagnostics_channel');
 const { AsyncResource } = require('async_hooks');
 const { closeSync } = require('fs');
 
+const driver = require('./native-driver');
 const { HAND_OVER, UPGRADE } = require('./inbox');
 
 const { emit } = EventEmitter.prototype;
@@ -40,24 +41,25 @@ class NativeListener {
    * Creates a NativeListener instance.
    *
    * @param {http.Server} server The server, which listens
-   * @param {Object} engine The addon's engine
    * @param {Function} accept Called with this, the id of a connection, the head
    *     of its request and the `Sec-WebSocket-Accept` that answers it; returns
    *     `false` to have Node handle it
    */
-  constructor(server, engine, accept) {
+  constructor(server, accept) {
     this.server = server;
     this.handle = server._handle;
     this._accept = accept;
-    this._engine = engine;
     this._onconnection = server._handle.onconnection;
     this._timer = null;
     //
     // Negative if it can't be done.
     //
-    this.id = engine.listen(this.handle.fd);
+    this.id = driver.engine.listen(this.handle.fd);
 
     if (this.id >= 0) {
+      driver.targets[this.id] = this;
+      driver.listeners.add(this);
+
       //
       // Connections that arrive after this are nobody's.
       //
@@ -164,13 +166,13 @@ class NativeListener {
       // The class of the program's has thrown. (Its handlers are called when
       // the connection is accepted.)
       //
-      this._engine.release(id);
+      driver.engine.release(id);
       throw err;
     }
 
     if (!isAccepted) {
       this._handOver(
-        this._engine.handOver(id),
+        driver.engine.handOver(id),
         Buffer.from(payload.subarray(0, end))
       );
     }
@@ -255,8 +257,8 @@ class NativeListener {
     this._timer = setTimeout(() => {
       this._timer = null;
 
-      for (const fd of this._engine.takeSilent(this.id)) this._handOver(fd);
-      if (this._engine.waiting(this.id) > 0) this.watchSilence();
+      for (const fd of driver.engine.takeSilent(this.id)) this._handOver(fd);
+      if (driver.engine.waiting(this.id) > 0) this.watchSilence();
     }, PATIENCE);
     this._timer.unref();
   }
@@ -270,9 +272,15 @@ class NativeListener {
   stop(goOn) {
     if (this.id < 0) return;
 
-    const waiting = this._engine.unlisten(this.id, goOn);
+    const waiting = driver.engine.unlisten(this.id, goOn);
+
+    //
+    // Events of the batch that is being dispatched may still name it.
+    //
+    setImmediate(forget, this, this.id);
 
     this.id = -1;
+    driver.listeners.delete(this);
     delete this.handle.close;
     clearTimeout(this._timer);
 
@@ -301,3 +309,14 @@ class NativeListener {
 }
 
 module.exports = NativeListener;
+
+/**
+ * Forgets a listener that accepts no more.
+ *
+ * @param {NativeListener} listener The listener
+ * @param {Number} id The id that it had
+ * @private
+ */
+function forget(listener, id) {
+  if (driver.targets[id] === listener) driver.targets[id] = null;
+}

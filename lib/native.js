@@ -14,7 +14,8 @@ module.exports = {
   listen,
   open,
   setCallbacks,
-  stats: driver.stats
+  stats: driver.stats,
+  unlisten
 };
 
 /**
@@ -70,11 +71,19 @@ function listen(server, accept) {
   if (!NativeListener.isSuitable(server)) return;
   if (!driver.start()) return;
 
-  const listener = new NativeListener(server, driver.engine, accept);
+  new NativeListener(server, accept);
+}
 
-  if (listener.id >= 0) {
-    driver.targets[listener.id] = listener;
-    driver.listeners.add(listener);
+/**
+ * Has Node know of all connections of an HTTP server, which is about to be
+ * closed.
+ *
+ * @param {http.Server} server The server
+ * @public
+ */
+function unlisten(server) {
+  for (const listener of driver.listeners) {
+    if (listener.server === server) listener.stop(false);
   }
 }
 

@@ -207,6 +207,7 @@ class WebSocketServer extends EventEmitter {
 
     if (!this.options.noServer && !this.options.server) {
       // A server of its own. It waits for its connections, upgraded or not.
+      native.unlisten(server);
       server.close(() => emitClose(this));
     } else if (this.clients && this.clients.size) {
       this._shouldEmitClose = true;
