@@ -254,6 +254,22 @@ function isUnpatched(socket) {
 }
 
 /**
+ * Gives a socket its connection, and what is different in it.
+ *
+ * @param {net.Socket} socket The socket
+ * @param {NativeConnection} connection Its connection
+ * @param {Object} target The prototype
+ * @private
+ */
+function attach(socket, connection, target) {
+  Object.defineProperty(socket, kConnection, {
+    configurable: true,
+    value: connection
+  });
+  Object.setPrototypeOf(socket, target);
+}
+
+/**
  * Makes a socket one that the native driver serves.
  *
  * @param {net.Socket} socket The socket
@@ -261,11 +277,7 @@ function isUnpatched(socket) {
  * @public
  */
 function convert(socket, connection) {
-  Object.defineProperty(socket, kConnection, {
-    configurable: true,
-    value: connection
-  });
-  Object.setPrototypeOf(socket, nativePrototype);
+  attach(socket, connection, nativePrototype);
 
   for (let i = 0; i < LISTENER_METHODS.length; i++) {
     const name = LISTENER_METHODS[i];
@@ -283,11 +295,7 @@ function convert(socket, connection) {
  * @public
  */
 function retire(socket, connection) {
-  Object.defineProperty(socket, kConnection, {
-    configurable: true,
-    value: connection
-  });
-  Object.setPrototypeOf(socket, spilledPrototype);
+  attach(socket, connection, spilledPrototype);
 }
 
 /**

@@ -81,15 +81,6 @@ class Outbox {
   }
 
   /**
-   * Whether frames wait.
-   *
-   * @type {Boolean}
-   */
-  get isEmpty() {
-    return this._count === 0;
-  }
-
-  /**
    * Queues a frame whose header is yet to be written.
    *
    * @param {NativeConnection} connection The connection
