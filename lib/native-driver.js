@@ -7,7 +7,7 @@ const binding = require('./binding');
 const { Inbox, ROW, UPGRADE } = require('./inbox');
 
 //
-// What a turn of `src/binding/engine.rs` says besides its events: another one is
+// What a turn of `src/binding/nest.rs` says besides its events: another one is
 // due, and connections have not sent their request yet.
 //
 const DUE = 1;
@@ -108,7 +108,9 @@ function start() {
   if (driver.engine !== null) return driver.engine !== false;
 
   try {
-    driver.engine = new binding.Engine(turn, finishClosing);
+    const engine = new binding.Engine(turn, finishClosing);
+
+    driver.engine = Object.assign(engine, engine.calls());
   } catch (err) {
     driver.engine = false;
     return false;

@@ -11,53 +11,27 @@ use std::ptr;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
-use napi::bindgen_prelude::{BufferSlice, Function, Result};
+use napi::bindgen_prelude::{BufferSlice, Function, Object, Result};
 use napi::{sys, Env, Error, JsValue, Status};
 use napi_derive::napi;
 
+use super::caller::Caller;
 use super::decoder::{config, fill, take_owned, Decoder};
 use super::memory::{Lent, Memory};
-use super::outbox;
-use super::room::Reuse;
+use super::nest::{Inbox, Nest};
+use super::outbox::{Outbox, MAX_SLICES};
 use super::uv::{self, Backend, Poll, Watcher};
 use crate::engine::home::Home;
-use crate::engine::inbox::Owned;
 use crate::engine::vigil::{Vigil, LIMIT};
-use crate::protocol::frame::MAX_HEADER;
 use crate::protocol::receiver::Receiver;
 
-/// Flags of a turn's result.
-const DUE: u32 = 1;
-const AWAITED: u32 = 2;
-
-/// The memory of the next batch.
-struct LentInbox {
-    rows: Lent<u32>,
-    slab: Lent<u8>,
-    used: usize,
-    heads: Lent<u8>,
-}
-
-/// The memory of what is sent.
-struct LentOutbox {
-    rows: Lent<u32>,
-    slab: Lent<u8>,
-}
-
-/// The home, its memory, and what its turns leave behind.
-pub(super) struct Nest {
-    pub(super) home: RefCell<Home>,
+/// What ties a nest to the event loop.
+struct Tie {
     poll: RefCell<Option<Poll>>,
     /// What to call in a closing phase.
     closing: Caller,
     /// Whether the environment has ended, so that nothing may be called.
     has_ended: Cell<bool>,
-    /// Rows of turns since the event loop last asked for one.
-    events: Cell<u32>,
-    inbox: RefCell<Option<LentInbox>>,
-    outbox: RefCell<Option<LentOutbox>>,
-    owned: RefCell<Vec<Owned>>,
-    reuse: Reuse,
 }
 
 /// The native driver of one environment.
@@ -65,6 +39,7 @@ pub(super) struct Nest {
 pub struct Engine {
     pub(super) env: Env,
     pub(super) nest: Rc<Nest>,
+    tie: Rc<Tie>,
 }
 
 #[napi]
@@ -82,16 +57,11 @@ impl Engine {
         on_closing: Function<'_, (), ()>,
     ) -> Result<Self> {
         let home = Home::new().map_err(|error| Error::from_reason(error.to_string()))?;
-        let nest = Rc::new(Nest {
-            home: RefCell::new(home),
+        let nest = Rc::new(Nest::new(home));
+        let tie = Rc::new(Tie {
             poll: RefCell::new(None),
             closing: Caller::new(&env, &on_closing)?,
             has_ended: Cell::new(false),
-            events: Cell::new(0),
-            inbox: RefCell::default(),
-            outbox: RefCell::default(),
-            owned: RefCell::default(),
-            reuse: Reuse::default(),
         });
         let caller = Ready {
             caller: Caller::new(&env, &on_ready)?,
@@ -107,9 +77,18 @@ impl Engine {
         // keeps until the handle is closed.
         let poll = unsafe { Poll::start(uv_loop.cast(), epoll, Box::new(caller)) };
         let poll = poll.ok_or_else(|| Error::from_reason("no poll handle"))?;
-        nest.poll.replace(Some(poll));
-        close_with_environment(&env, nest.clone())?;
-        Ok(Self { env, nest })
+        tie.poll.replace(Some(poll));
+        close_with_environment(&env, nest.clone(), tie.clone())?;
+        Ok(Self { env, nest, tie })
+    }
+
+    /// The functions of [`Nest::calls`].
+    ///
+    /// # Errors
+    /// N-API's.
+    #[napi]
+    pub fn calls<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        self.nest.calls(env)
     }
 
     /// Takes in the socket with the descriptor `fd`. Returns the connection's
@@ -166,7 +145,7 @@ impl Engine {
     /// Keeps the process alive, or no longer.
     #[napi]
     pub fn set_referenced(&self, referenced: bool) {
-        if let Some(poll) = &*self.nest.poll.borrow() {
+        if let Some(poll) = &*self.tie.poll.borrow() {
             poll.set_referenced(referenced);
         }
     }
@@ -175,43 +154,12 @@ impl Engine {
     /// first `used` bytes are not to be touched, and some for heads of requests.
     #[napi]
     pub fn lend_inbox(&self, rows: Lent<u32>, slab: Lent<u8>, used: u32, heads: Lent<u8>) {
-        self.nest.inbox.replace(Some(LentInbox {
+        self.nest.inbox.replace(Some(Inbox {
             rows,
             slab,
             used: used as usize,
             heads,
         }));
-    }
-
-    /// One turn. The memory is that of [`Engine::lend_inbox`]; the third word of
-    /// the header says with [`DUE`] that another turn is due, and with
-    /// [`AWAITED`] that there are connections whose request is yet to come.
-    /// Returns the number of rows.
-    #[napi]
-    pub fn turn(&self) -> u32 {
-        let mut home = self.nest.home.borrow_mut();
-        let mut owned = self.nest.owned.borrow_mut();
-        let mut inbox = self.nest.inbox.borrow_mut();
-        let Some(LentInbox {
-            rows,
-            slab,
-            used,
-            heads,
-        }) = &mut *inbox
-        else {
-            return 0;
-        };
-        let rows = rows.borrow();
-        let slab = slab.borrow().get_mut(*used..).unwrap_or_default();
-        let count = fill(self.env, rows, slab, heads.borrow(), &mut owned, |inbox| {
-            home.turn(inbox);
-            self.nest.reuse.received(inbox.bytes_read());
-            let due = if home.is_due() { DUE } else { 0 };
-            due | if home.is_awaiting() { AWAITED } else { 0 }
-        });
-        *used += rows.get(1).copied().unwrap_or_default() as usize;
-        self.nest.events.set(self.nest.events.get() + count);
-        count
     }
 
     /// Decodes data of a connection that the engine has not read; otherwise as
@@ -264,26 +212,14 @@ impl Engine {
     /// `outbox.rs`.
     #[napi]
     pub fn lend_outbox(&self, rows: Lent<u32>, slab: Lent<u8>) {
-        self.nest.outbox.replace(Some(LentOutbox { rows, slab }));
-    }
-
-    /// Sends the first `count` rows of that memory. Returns how many of them the
-    /// kernel did not take in full.
-    #[napi]
-    pub fn flush(&self, count: u32) -> u32 {
-        let mut home = self.nest.home.borrow_mut();
-        let mut outbox = self.nest.outbox.borrow_mut();
-        let Some(LentOutbox { rows, slab }) = &mut *outbox else {
-            return 0;
-        };
-        outbox::flush(&mut home, rows.borrow(), count as usize, slab.borrow())
+        self.nest.outbox.replace(Some(Outbox::new(rows, slab)));
     }
 
     /// Hands one buffer to the kernel. Returns how many bytes it took, or the
     /// negative errno.
     #[napi]
     pub fn write(&self, id: u32, buffer: Memory<'_, u8>) -> i64 {
-        self.send(id, &[IoSlice::new(&buffer)])
+        self.nest.send(id, &[IoSlice::new(&buffer)])
     }
 
     /// The same for several buffers in one call.
@@ -291,20 +227,10 @@ impl Engine {
     pub fn writev(&self, id: u32, buffers: Vec<Memory<'_, u8>>) -> i64 {
         let slices: Vec<IoSlice<'_>> = buffers
             .iter()
-            .take(outbox::MAX_SLICES)
+            .take(MAX_SLICES)
             .map(|buffer| IoSlice::new(buffer))
             .collect();
-        self.send(id, &slices)
-    }
-
-    /// Hands an unmasked frame to the kernel: `first_byte` (with FIN, RSV1 and
-    /// opcode), the length of `payload`, and `payload`. Returns how many bytes
-    /// of the frame it took, or the negative errno.
-    #[napi]
-    pub fn send_frame(&self, id: u32, first_byte: u32, payload: Memory<'_, u8>) -> i64 {
-        let mut header = [0; MAX_HEADER];
-        let size = outbox::header(first_byte, None, payload.len()).encode(&mut header);
-        self.send(id, &[IoSlice::new(&header[..size]), IoSlice::new(&payload)])
+        self.nest.send(id, &slices)
     }
 
     /// Asks for a writable row once the kernel takes bytes of `id` again.
@@ -324,10 +250,10 @@ impl Engine {
     #[napi]
     pub fn await_closing(&self) -> Result<()> {
         let uv_loop = self.env.get_uv_event_loop()?;
-        let nest = Rc::downgrade(&self.nest);
+        let tie = Rc::downgrade(&self.tie);
         let closed = move || {
-            if let Some(nest) = nest.upgrade().filter(|nest| !nest.has_ended.get()) {
-                nest.closing.call_from_loop();
+            if let Some(tie) = tie.upgrade().filter(|tie| !tie.has_ended.get()) {
+                tie.closing.call_from_loop();
             }
         };
         // SAFETY: the loop is that of this environment, whose thread this is.
@@ -368,13 +294,6 @@ impl Engine {
             Err(error) => -i64::from(error.raw_os_error().unwrap_or(libc::EIO)),
         })
     }
-
-    fn send(&self, id: u32, slices: &[IoSlice<'_>]) -> i64 {
-        match self.nest.home.borrow_mut().write(id, slices) {
-            Ok(sent) => sent as i64,
-            Err(error) => -i64::from(error.raw_os_error().unwrap_or(libc::EIO)),
-        }
-    }
 }
 
 /// The event loop of an environment, from below.
@@ -391,73 +310,6 @@ pub(super) fn backend(env: &Env) -> Result<Backend> {
 pub fn fatal_exception(env: Env, error: napi::Unknown<'_>) {
     // SAFETY: both are of the current call.
     unsafe { sys::napi_fatal_exception(env.raw(), error.raw()) };
-}
-
-/// Calls JavaScript when a turn is due.
-struct Caller {
-    env: sys::napi_env,
-    function: sys::napi_ref,
-}
-
-impl Caller {
-    fn new(env: &Env, function: &Function<'_, (), ()>) -> Result<Self> {
-        let mut reference = ptr::null_mut();
-        // SAFETY: environment and value are of the current call.
-        let status = unsafe {
-            sys::napi_create_reference(env.raw(), function.value().value, 1, &mut reference)
-        };
-        if status != sys::Status::napi_ok {
-            return Err(Error::from_status(Status::from(status)));
-        }
-        Ok(Self {
-            env: env.raw(),
-            function: reference,
-        })
-    }
-
-    fn call(&self) -> Option<()> {
-        let (mut function, mut receiver) = (ptr::null_mut(), ptr::null_mut());
-        let ok = |status| (status == sys::Status::napi_ok).then_some(());
-        // SAFETY: called with a handle scope open, on the environment's
-        // thread; the reference lives as long as `self`.
-        ok(unsafe { sys::napi_get_reference_value(self.env, self.function, &mut function) })?;
-        // SAFETY: a handle scope is open.
-        ok(unsafe { sys::napi_get_global(self.env, &mut receiver) })?;
-        // SAFETY: function and receiver are values of the open scope. A null
-        // async context is the empty one; ticks run when the call returns.
-        let status = unsafe {
-            sys::napi_make_callback(
-                self.env,
-                ptr::null_mut(),
-                receiver,
-                function,
-                0,
-                ptr::null(),
-                ptr::null_mut(),
-            )
-        };
-        if status == sys::Status::napi_pending_exception {
-            let mut exception = ptr::null_mut();
-            // SAFETY: an exception is pending, as the status says.
-            ok(unsafe { sys::napi_get_and_clear_last_exception(self.env, &mut exception) })?;
-            // SAFETY: the exception is a value of the open scope.
-            ok(unsafe { sys::napi_fatal_exception(self.env, exception) })?;
-        }
-        Some(())
-    }
-
-    /// Calls from within the event loop, outside of any JavaScript.
-    fn call_from_loop(&self) {
-        let mut scope = ptr::null_mut();
-        // SAFETY: libuv calls on the environment's thread, outside of any
-        // JavaScript; the environment lives until its cleanup hook has closed
-        // the handle.
-        if unsafe { sys::napi_open_handle_scope(self.env, &mut scope) } == sys::Status::napi_ok {
-            self.call();
-            // SAFETY: opened above, and nothing opened since is left open.
-            unsafe { sys::napi_close_handle_scope(self.env, scope) };
-        }
-    }
 }
 
 /// Has JavaScript do a turn, and stays awake after it if that pays.
@@ -498,12 +350,13 @@ fn thread_time() -> Duration {
 /// What the cleanup hook is given.
 struct Cleanup {
     nest: Rc<Nest>,
+    tie: Rc<Tie>,
 }
 
 /// Closes the poll handle and all connections of `nest` when the environment
 /// ends.
-fn close_with_environment(env: &Env, nest: Rc<Nest>) -> Result<()> {
-    let cleanup = Box::into_raw(Box::new(Cleanup { nest }));
+fn close_with_environment(env: &Env, nest: Rc<Nest>, tie: Rc<Tie>) -> Result<()> {
+    let cleanup = Box::into_raw(Box::new(Cleanup { nest, tie }));
     // SAFETY: the hook gets the pointer once, and takes the box back.
     let status = unsafe {
         sys::napi_add_async_cleanup_hook(
@@ -526,8 +379,8 @@ unsafe extern "C" fn on_environment_end(
     // SAFETY: the pointer is the box of `close_with_environment`; Node calls a
     // hook once.
     let cleanup = unsafe { Box::from_raw(data.cast::<Cleanup>()) };
-    let poll = cleanup.nest.poll.borrow_mut().take();
-    cleanup.nest.has_ended.set(true);
+    let poll = cleanup.tie.poll.borrow_mut().take();
+    cleanup.tie.has_ended.set(true);
     // What refers to JavaScript memory goes while the environment is whole; the
     // rest of the nest may outlive this.
     cleanup.nest.home.borrow_mut().clear();

@@ -14,6 +14,8 @@
 // Only the macros' registrations call these, and tests have none.
 #![cfg_attr(test, allow(dead_code))]
 
+#[cfg(target_os = "linux")]
+mod caller;
 mod codec;
 mod decoder;
 #[cfg(target_os = "linux")]
@@ -21,6 +23,8 @@ mod engine;
 #[cfg(target_os = "linux")]
 mod listener;
 mod memory;
+#[cfg(target_os = "linux")]
+mod nest;
 #[cfg(target_os = "linux")]
 mod outbox;
 mod room;

@@ -9,7 +9,9 @@
 //! it was an error (on the first row that met it).
 
 use std::io::IoSlice;
+use std::ops::Range;
 
+use super::memory::Lent;
 use crate::engine::home::Home;
 use crate::engine::inbox::ROW;
 use crate::protocol::frame::{FrameHeader, Opcode, MAX_HEADER};
@@ -26,33 +28,72 @@ const MASK: u32 = 0x200;
 /// Buffers that one system call takes at the most (IOV_MAX is 1,024).
 pub const MAX_SLICES: usize = 512;
 
-/// Sends the first `count` rows. Returns how many are not sent in full.
-pub fn flush(home: &mut Home, rows: &mut [u32], count: usize, slab: &mut [u8]) -> u32 {
-    let rows = rows.get_mut(..count * ROW).unwrap_or_default();
-    for row in rows.chunks_exact_mut(ROW) {
-        encode(row, slab);
-    }
-    let mut order: Vec<u32> = (0..count as u32).collect();
-    // Stable: a connection's frames keep their order.
-    order.sort_by_key(|&row| rows[row as usize * ROW]);
-    let mut groups: Vec<&[u32]> = order
-        .chunk_by(|&a, &b| rows[a as usize * ROW] == rows[b as usize * ROW])
-        .collect();
-    // And connections that of their first frames.
-    groups.sort_unstable_by_key(|group| group.first());
-    let mut unsent = 0;
-    for group in groups {
-        let mut blocked = 0;
-        for part in group.chunks(MAX_SLICES) {
-            // What follows an unsent frame must wait for it.
-            blocked += match blocked {
-                0 => send(home, rows, part, slab),
-                _ => skip(rows, part),
-            };
+/// The memory of what is sent, lent by JavaScript, and some that is used in
+/// every flush.
+pub struct Outbox {
+    rows: Lent<u32>,
+    slab: Lent<u8>,
+    order: Vec<u32>,
+    groups: Vec<Range<usize>>,
+}
+
+impl Outbox {
+    /// An outbox over rows and a slab.
+    pub fn new(rows: Lent<u32>, slab: Lent<u8>) -> Self {
+        Self {
+            rows,
+            slab,
+            order: Vec::new(),
+            groups: Vec::new(),
         }
-        unsent += blocked;
     }
-    unsent
+
+    /// Sends the first `count` rows. Returns how many are not sent in full.
+    pub fn flush(&mut self, home: &mut Home, count: usize) -> u32 {
+        let Self {
+            rows,
+            slab,
+            order,
+            groups,
+        } = self;
+        let (rows, slab) = (rows.borrow(), slab.borrow());
+        let rows = rows.get_mut(..count * ROW).unwrap_or_default();
+        for row in rows.chunks_exact_mut(ROW) {
+            encode(row, slab);
+        }
+        arrange(rows, order, groups);
+        let mut unsent = 0;
+        for group in groups.iter() {
+            let mut blocked = 0;
+            for part in order[group.clone()].chunks(MAX_SLICES) {
+                // What follows an unsent frame must wait for it.
+                blocked += match blocked {
+                    0 => send(home, rows, part, slab),
+                    _ => skip(rows, part),
+                };
+            }
+            unsent += blocked;
+        }
+        unsent
+    }
+}
+
+/// Puts the numbers of rows in the order in which they are sent, and tells which
+/// of them are a connection's: its frames keep their order, and connections
+/// have that of their first frames.
+fn arrange(rows: &[u32], order: &mut Vec<u32>, groups: &mut Vec<Range<usize>>) {
+    let connection = |row: u32| rows[row as usize * ROW];
+    order.clear();
+    order.extend(0..(rows.len() / ROW) as u32);
+    // Stable.
+    order.sort_by_key(|&row| connection(row));
+    groups.clear();
+    let mut start = 0;
+    for group in order.chunk_by(|&a, &b| connection(a) == connection(b)) {
+        groups.push(start..start + group.len());
+        start += group.len();
+    }
+    groups.sort_unstable_by_key(|group| order[group.start]);
 }
 
 /// The header of a frame whose first byte is the lowest of `flags`.

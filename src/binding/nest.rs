@@ -1,0 +1,141 @@
+//! The home of one environment's connections, with the memory that JavaScript
+//! has lent for its turns.
+//!
+//! Held by `engine.rs`, and by the functions that [`Nest::calls`] gives to
+//! JavaScript. What is called seldom is a method of the engine.
+
+use std::cell::{Cell, RefCell};
+use std::io::IoSlice;
+use std::rc::Rc;
+
+use napi::bindgen_prelude::{FunctionCallContext, JsObjectValue, Object, Result};
+use napi::Env;
+
+use super::decoder::fill;
+use super::memory::{Lent, Memory};
+use super::outbox::{self, Outbox};
+use super::room::Reuse;
+use crate::engine::home::Home;
+use crate::engine::inbox::Owned;
+use crate::protocol::frame::MAX_HEADER;
+
+/// Flags of a turn's result.
+const DUE: u32 = 1;
+const AWAITED: u32 = 2;
+
+/// The memory of the next batch.
+pub(super) struct Inbox {
+    pub(super) rows: Lent<u32>,
+    pub(super) slab: Lent<u8>,
+    pub(super) used: usize,
+    pub(super) heads: Lent<u8>,
+}
+
+/// The home, its memory, and what its turns leave behind.
+pub(super) struct Nest {
+    pub(super) home: RefCell<Home>,
+    /// Rows of turns since the event loop last asked for one.
+    pub(super) events: Cell<u32>,
+    pub(super) inbox: RefCell<Option<Inbox>>,
+    pub(super) outbox: RefCell<Option<Outbox>>,
+    pub(super) owned: RefCell<Vec<Owned>>,
+    reuse: Reuse,
+}
+
+impl Nest {
+    /// A nest without memory.
+    pub(super) fn new(home: Home) -> Self {
+        Self {
+            home: RefCell::new(home),
+            events: Cell::new(0),
+            inbox: RefCell::default(),
+            outbox: RefCell::default(),
+            owned: RefCell::default(),
+            reuse: Reuse::default(),
+        }
+    }
+
+    /// What JavaScript calls in every turn, or for every large message, as
+    /// functions: napi-rs keeps books, under a lock, of what each call of a
+    /// method borrows, and that takes longer than most of these calls do.
+    ///
+    /// - `turn()`: [`Self::turn`]
+    /// - `flush(count)`: [`Self::flush`]
+    /// - `sendFrame(id, firstByte, payload)`: [`Self::send_frame`]
+    ///
+    /// # Errors
+    /// N-API's.
+    pub(super) fn calls<'env>(self: &Rc<Self>, env: &'env Env) -> Result<Object<'env>> {
+        let mut calls = Object::new(env)?;
+        let mut add = |name, call: fn(&Self, &FunctionCallContext<'_>) -> Result<i64>| {
+            let nest = self.clone();
+            let call = move |cx: FunctionCallContext<'_>| call(&nest, &cx);
+            let function = env.create_function_from_closure::<(), i64, _>(name, call)?;
+            calls.set_named_property(name, function)
+        };
+        add("turn", |nest, cx| Ok(nest.turn(*cx.env).into()))?;
+        add("flush", |nest, cx| Ok(nest.flush(cx.get(0)?).into()))?;
+        add("sendFrame", |nest, cx| {
+            let payload: Memory<'_, u8> = cx.get(2)?;
+            Ok(nest.send_frame(cx.get(0)?, cx.get(1)?, &payload))
+        })?;
+        Ok(calls)
+    }
+
+    /// One turn. The memory is that of `Engine::lend_inbox`; the third word of
+    /// the header says with [`DUE`] that another turn is due, and with
+    /// [`AWAITED`] that there are connections whose request is yet to come.
+    /// Returns the number of rows.
+    fn turn(&self, env: Env) -> u32 {
+        let mut home = self.home.borrow_mut();
+        let mut owned = self.owned.borrow_mut();
+        let mut inbox = self.inbox.borrow_mut();
+        let Some(Inbox {
+            rows,
+            slab,
+            used,
+            heads,
+        }) = &mut *inbox
+        else {
+            return 0;
+        };
+        let rows = rows.borrow();
+        let slab = slab.borrow().get_mut(*used..).unwrap_or_default();
+        let count = fill(env, rows, slab, heads.borrow(), &mut owned, |inbox| {
+            home.turn(inbox);
+            self.reuse.received(inbox.bytes_read());
+            let due = if home.is_due() { DUE } else { 0 };
+            due | if home.is_awaiting() { AWAITED } else { 0 }
+        });
+        *used += rows.get(1).copied().unwrap_or_default() as usize;
+        self.events.set(self.events.get() + count);
+        count
+    }
+
+    /// Sends the first `count` rows of the memory of `Engine::lend_outbox`.
+    /// Returns how many of them the kernel did not take in full.
+    fn flush(&self, count: u32) -> u32 {
+        match &mut *self.outbox.borrow_mut() {
+            Some(outbox) => outbox.flush(&mut self.home.borrow_mut(), count as usize),
+            None => 0,
+        }
+    }
+
+    /// Hands an unmasked frame to the kernel: `first_byte` (with FIN, RSV1 and
+    /// opcode), the length of `payload`, and `payload`. Returns how many bytes
+    /// of the frame it took, or the negative errno.
+    fn send_frame(&self, id: u32, first_byte: u32, payload: &[u8]) -> i64 {
+        let mut header = [0; MAX_HEADER];
+        let size = outbox::header(first_byte, None, payload.len()).encode(&mut header);
+        self.send(id, &[IoSlice::new(&header[..size]), IoSlice::new(payload)])
+    }
+
+    /// Hands bytes to the kernel. Returns how many it took, or the negative
+    /// errno.
+    pub(super) fn send(&self, id: u32, slices: &[IoSlice<'_>]) -> i64 {
+        match self.home.borrow_mut().write(id, slices) {
+            Ok(sent) => sent as i64,
+            Err(error) => -i64::from(error.raw_os_error().unwrap_or(libc::EIO)),
+        }
+    }
+}
