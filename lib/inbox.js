@@ -35,9 +35,10 @@ const ROWS = 2048;
 
 /**
  * As large as the chunks that Node reads from a socket, so that a message that
- * is kept pins no more memory than it does when it is a view of such a chunk.
+ * is kept pins no more memory than it does when it is a view of such a chunk;
+ * and a bit more, for the headers of frames of 4, 8 or 16 KiB.
  */
-const SLAB_SIZE = 64 * 1024;
+const SLAB_SIZE = 64 * 1024 + 512;
 const SLAB_RESERVE = 2 * 1024;
 
 const NONE = [];

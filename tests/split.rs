@@ -5,7 +5,7 @@ mod support;
 use oxws::protocol::deflate::Inflater;
 use oxws::protocol::receiver::{Receiver, ReceiverConfig};
 use support::stream::{corrupted, valid, Stream};
-use support::{deliver, feed, Recorder, Rng, Seen};
+use support::{deliver, feed, feed_within, Recorder, Rng, Seen};
 
 fn whole(stream: &Stream) -> Vec<Seen> {
     let mut receiver = Receiver::new(stream.config).asking();
@@ -61,19 +61,16 @@ fn in_pieces(
     let mut sink = sink.inflating(stream.inflates);
     let mut rest = &stream.bytes[..];
 
-    let mut in_place = false;
+    let mut ways = [feed, deliver, feed_within];
 
     while !rest.is_empty() {
         let (chunk, tail) = rest.split_at(next().min(rest.len()));
-        // A connection may change its driver in the middle of a message.
+        // A connection may change its driver in the middle of a message, and
+        // receives messages of a size where they stay.
         if chunk.len() % 5 == 0 {
-            in_place = !in_place;
+            ways.rotate_left(1);
         }
-        if in_place {
-            deliver(&mut receiver, chunk, &mut sink);
-        } else {
-            feed(&mut receiver, chunk, &mut sink);
-        }
+        ways[0](&mut receiver, chunk, &mut sink);
         rest = tail;
     }
 
@@ -152,6 +149,7 @@ fn a_corrupted_stream_means_the_same_however_it_is_cut() {
 fn every_single_cut_of_short_streams() {
     let mut checked = 0;
     let mut in_memory = 0;
+    let mut stayed = 0;
 
     for seed in 1..1000 {
         let stream = corrupted(seed);
@@ -177,11 +175,19 @@ fn every_single_cut_of_short_streams() {
             deliver(&mut receiver, &stream.bytes[cut..], &mut sink);
             assert_eq!(sink.events, expected, "seed {seed}, cut {cut}, in place");
             in_memory += sink.in_memory;
+
+            let mut receiver = Receiver::new(stream.config).asking();
+            let mut sink = Recorder::default().inflating(stream.inflates);
+            feed_within(&mut receiver, &stream.bytes[..cut], &mut sink);
+            feed_within(&mut receiver, &stream.bytes[cut..], &mut sink);
+            assert_eq!(sink.events, expected, "seed {seed}, cut {cut}, within");
+            stayed += sink.stayed;
         }
     }
 
     assert!(checked > 100, "only {checked} short streams");
     assert!(in_memory > 1000, "only {in_memory} messages in place");
+    assert!(stayed > 500, "only {stayed} messages within");
 }
 
 #[test]

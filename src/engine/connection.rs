@@ -12,13 +12,19 @@ use std::task::{Context, Poll};
 use socket2::Socket;
 use tokio::io::unix::AsyncFd;
 
-use super::inbox::{Inbox, RowKind};
+use super::inbox::{Inbox, RowKind, SMALL};
+use crate::protocol::frame::MAX_HEADER;
 use crate::protocol::receiver::{Receiver, Sink};
 
 /// Bytes of large messages that are received in one turn at the most, so that
 /// no connection starves others. (Of small ones it is one buffer: the program
 /// has more to do for them.)
 const LARGE: usize = 512 * 1024;
+
+/// How many bytes messages must have for it to pay to receive them where they
+/// stay: smaller ones are better read by the dozen, and copied from memory that
+/// the processor has at hand.
+const MEDIUM: usize = 4 * 1024;
 
 /// A connection in its home.
 pub struct Connection {
@@ -34,6 +40,9 @@ pub struct Connection {
     part: usize,
     /// Whether that has cut the last chunk short.
     cut: bool,
+    /// How many bytes a message of the last chunk had, if the next ones are to
+    /// be received where they stay; otherwise 0.
+    expected: usize,
     reading: bool,
     ended: bool,
     /// Whether both directions were closed when data was last read.
@@ -56,6 +65,7 @@ impl Connection {
             resumed: false,
             part: usize::MAX,
             cut: false,
+            expected: 0,
             reading: false,
             ended: false,
             hung_up: false,
@@ -187,7 +197,21 @@ impl Connection {
             };
             let room = self.receiver.room(inbox).unwrap_or_default();
             let part = self.part.min(buffer.len());
-            let (room_len, size, read) = read(guard.get_inner(), room, left, &mut buffer[..part]);
+            let within = room.is_empty() && self.expected > 0 && !self.cut;
+            if within && inbox.tail().len() < self.expected {
+                drop(guard);
+                // In the next slab there is room. If not, that is no reason to
+                // try again.
+                inbox.use_up();
+                self.expected = 0;
+                cx.waker().wake_by_ref();
+                return;
+            }
+            let (room_len, size, read) = if within {
+                read_within(guard.get_inner(), buffer.len(), inbox)
+            } else {
+                read(guard.get_inner(), room, left, &mut buffer[..part])
+            };
             match read {
                 Ok(0) => return self.end(inbox),
                 Ok(read) => {
@@ -210,7 +234,9 @@ impl Connection {
                     } else if in_place > 0 {
                         self.receiver.filled(in_place, inbox);
                     }
-                    if read > in_place {
+                    if within {
+                        self.decode_within(read, buffer, cx, inbox);
+                    } else if read > in_place {
                         self.resumed |= in_place > 0 || goes_on;
                         self.decode(&buffer[..read - in_place], cx, inbox);
                         self.cut = !short && part < buffer.len();
@@ -263,20 +289,31 @@ impl Connection {
             && self.failure.is_none()
             && !self.cut
             && !inbox.is_full()
+            && inbox.tail().len() >= self.expected
             && self.receiver.room(inbox).is_none();
         if !is_plain {
             return false;
         }
-        // The end, and errors, are left to the driver, which knows more.
+        let within = self.expected > 0;
         let part = self.part.min(buffer.len());
-        let Ok(read @ 1..) = self.socket.get_ref().read(&mut buffer[..part]) else {
+        let (_, size, read) = if within {
+            read_within(self.socket.get_ref(), buffer.len(), inbox)
+        } else {
+            read(self.socket.get_ref(), &mut [], 0, &mut buffer[..part])
+        };
+        // The end, and errors, are left to the driver, which knows more.
+        let Ok(read @ 1..) = read else {
             return false;
         };
-        let short = read < part;
+        let short = read < size;
         inbox.read(read);
-        self.decode(&buffer[..read], cx, inbox);
-        self.cut = !short && part < buffer.len();
-        self.adapt(short, buffer.len(), inbox);
+        if within {
+            self.decode_within(read, buffer, cx, inbox);
+        } else {
+            self.decode(&buffer[..read], cx, inbox);
+            self.cut = !short && part < buffer.len();
+            self.adapt(short, buffer.len(), inbox);
+        }
         // If there may be more, of that the driver is yet to tell.
         short && self.receiver.room(inbox).is_none()
     }
@@ -296,8 +333,43 @@ impl Connection {
         inbox.row(RowKind::End, 0, 0, 0);
     }
 
+    /// Decodes `len` bytes that were received into the inbox's tail: there, or
+    /// in the buffer if need be, which is at least as large.
+    fn decode_within(
+        &mut self,
+        len: usize,
+        buffer: &mut [u8],
+        cx: &mut Context<'_>,
+        inbox: &mut Inbox<'_>,
+    ) {
+        let before = inbox.len();
+        let done = self.receiver.feed_within(len, inbox);
+        let rest = &mut buffer[..len - done];
+        if rest.is_empty() {
+            return self.expect(len, inbox.len() - before);
+        }
+        rest.copy_from_slice(&inbox.tail()[..len - done]);
+        self.resumed = done > 0;
+        self.decode(rest, cx, inbox);
+    }
+
+    /// Decides whether the next messages are received where they stay, after
+    /// some bytes that came to so many events.
+    fn expect(&mut self, bytes: usize, events: usize) {
+        let each = bytes.checked_div(events).unwrap_or_default();
+        let is_medium = (MEDIUM..=SMALL + MAX_HEADER).contains(&each);
+        // What is compressed does not stay.
+        self.expected = if is_medium && !self.receiver.has_deflate() {
+            each
+        } else {
+            0
+        };
+    }
+
     fn decode(&mut self, chunk: &[u8], cx: &mut Context<'_>, inbox: &mut Inbox<'_>) {
+        let before = inbox.len();
         let consumed = self.feed(chunk, inbox);
+        self.expect(consumed, inbox.len() - before);
         if consumed < chunk.len() {
             self.backlog = chunk[consumed..].to_vec();
             cx.waker().wake_by_ref();
@@ -330,6 +402,18 @@ fn read(
     let size = room_len + buffer.len();
     let mut parts = [IoSliceMut::new(room), IoSliceMut::new(buffer)];
     (room_len, size, socket.read_vectored(&mut parts))
+}
+
+/// Reads at most `limit` bytes into the tail of `inbox`; returns what [`read`]
+/// does.
+fn read_within(
+    mut socket: &Socket,
+    limit: usize,
+    inbox: &mut Inbox<'_>,
+) -> (usize, usize, io::Result<usize>) {
+    let tail = inbox.tail();
+    let size = tail.len().min(limit);
+    (0, size, socket.read(&mut tail[..size]))
 }
 
 const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;

@@ -724,6 +724,54 @@ mod tests {
         assert_eq!(received, [4702, many.len() as u32 - 4702]);
     }
 
+    /// The messages of one turn by their first bytes and lengths, and where in
+    /// the slab they are, if they are there.
+    fn messages(home: &mut Home) -> Vec<(u8, usize, Option<u32>)> {
+        let (mut rows, mut slab, mut owned) = ([0; 256], [0; 8192], Vec::new());
+        let mut inbox = Inbox::new(&mut rows, &mut slab, &mut owned);
+        home.turn(&mut inbox);
+        let len = inbox.len();
+        let texts = rows[..len * ROW]
+            .chunks(ROW)
+            .filter(|row| row[1] & 0xff == RowKind::Text as u32);
+        texts
+            .map(|row| match &owned.get(row[2] as usize) {
+                Some(Owned::Bytes(bytes)) if row[1] >> 8 != 0 => (bytes[0], bytes.len(), None),
+                _ => {
+                    let text = &slab[row[2] as usize..][..row[3] as usize];
+                    assert!(text.iter().all(|byte| *byte == text[0]));
+                    (text[0], text.len(), Some(row[2]))
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn messages_of_a_size_are_received_where_they_stay() {
+        let mut home = Home::new().unwrap();
+        let mut peers: Vec<_> = (0..2).map(|_| adopt_as(&mut home, true).1).collect();
+        assert!(messages(&mut home).is_empty());
+        let frames = [b'a', b'b', b'c'].map(|byte| masked(&[byte; 5000]));
+        // With the header before them, from the second on.
+        for start in [0, 8, 8] {
+            peers[0].write_all(&frames[0]).unwrap();
+            assert_eq!(messages(&mut home), [(b'a', 5000, Some(start))]);
+        }
+        // The second one does not fit.
+        peers[0].write_all(&frames[1..].concat()).unwrap();
+        let received = [(b'b', 5000, Some(8)), (b'c', 5000, None)];
+        assert_eq!(messages(&mut home), received);
+        // Of two connections' messages one has to wait.
+        peers[1].write_all(&frames[0]).unwrap();
+        assert_eq!(messages(&mut home), [(b'a', 5000, Some(0))]);
+        for (peer, frame) in peers.iter_mut().zip(&frames[1..]) {
+            peer.write_all(frame).unwrap();
+        }
+        assert_eq!(messages(&mut home), [(b'b', 5000, Some(0))]);
+        assert_eq!(messages(&mut home), [(b'c', 5000, Some(0))]);
+        assert!(!home.is_due());
+    }
+
     #[test]
     fn when_a_batch_is_full_the_others_come_first_in_the_next() {
         let mut home = Home::new().unwrap();

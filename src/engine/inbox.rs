@@ -191,6 +191,12 @@ impl<'a> Inbox<'a> {
         self.read
     }
 
+    /// Leaves the rest of the slab unused, so that this is the end of the batch
+    /// and the next one gets a new slab.
+    pub fn use_up(&mut self) {
+        self.used = self.slab.len();
+    }
+
     /// Says whose events follow.
     pub fn begin(&mut self, connection: u32) {
         self.connection = connection;
@@ -259,6 +265,14 @@ impl Sink for Inbox<'_> {
             return None;
         }
         self.slab.get_mut(self.used..self.used + len)
+    }
+
+    fn tail(&mut self) -> &mut [u8] {
+        &mut self.slab[self.used..]
+    }
+
+    fn pass(&mut self, len: usize) {
+        self.used += len;
     }
 
     fn allocate(&mut self, len: usize) -> Option<Box<dyn Room>> {

@@ -131,6 +131,17 @@ pub trait Sink {
         None
     }
 
+    /// The room that is left, into which a chunk may be received. The next
+    /// [`reserve`](Self::reserve) would give its beginning.
+    fn tail(&mut self) -> &mut [u8] {
+        &mut []
+    }
+
+    /// Leaves out the first `len` bytes of the [tail](Self::tail).
+    fn pass(&mut self, len: usize) {
+        let _ = len;
+    }
+
     /// An event.
     fn event(&mut self, event: Event<'_>);
 }

@@ -24,6 +24,7 @@ pub mod mask;
 mod message;
 pub mod negotiation;
 mod number;
+mod plain;
 pub mod receiver;
 mod status;
 pub mod subprotocol;

@@ -11,12 +11,11 @@ use super::close::{is_valid_close_code, NO_STATUS};
 use super::deflate::Inflater;
 use super::error::ProtocolError;
 use super::event::{store, store_vec};
-use super::frame::{
-    Opcode, FIN, LENGTH_16, LENGTH_64, MASK, MAX_CONTROL_PAYLOAD, MAX_HEADER, RSV1,
-};
+use super::frame::{Opcode, LENGTH_16, LENGTH_64, MAX_CONTROL_PAYLOAD, MAX_HEADER, RSV1};
 use super::header::{length_64, Rules, Start};
-use super::mask::{append_masked, copy_masked};
+use super::mask::{append_masked, apply_mask, copy_masked};
 use super::message::{grow, Assembly, Whole};
+use super::plain::{Found, Plain};
 use super::utf8::is_valid;
 
 pub use super::event::{Event, InflateConfig, Payload, ReceiverConfig, Room, Sink};
@@ -232,6 +231,11 @@ impl Receiver {
         self.chunks -= u32::from(self.is_waiting() && self.chunks > 0);
     }
 
+    /// Whether messages may come compressed.
+    pub fn has_deflate(&self) -> bool {
+        self.config.inflate.is_some()
+    }
+
     /// Whether it waits for the answer who decompresses.
     pub fn is_asking(&self) -> bool {
         self.inflating == Inflating::Asked
@@ -330,77 +334,80 @@ impl Receiver {
         self.advance(chunk, at, sink)
     }
 
-    /// Takes the plain messages that are next in the chunk: whole ones of up to
-    /// 64 KiB, each in one frame and not compressed. The outcome is that of
-    /// [`advance`](Self::advance), which gets whatever is different, or wrong;
-    /// but nearly all messages are like that, and here it takes few steps.
+    /// What is a plain message now.
+    fn next_plain(&self) -> Option<Plain> {
+        let between = self.stage == Stage::Start && self.held_len == 0;
+        (between && self.message_opcode.is_none())
+            .then(|| Plain::new(self.config.is_server, self.config.max_payload))
+    }
+
+    /// Takes the plain messages that are next in the chunk. The outcome is that
+    /// of [`advance`](Self::advance), which gets all else; but here it takes few
+    /// steps.
     fn plain_messages<S: Sink>(
         &mut self,
         chunk: &[u8],
         at: &mut usize,
         sink: &mut S,
     ) -> Result<(), ProtocolError> {
-        const TEXT: u8 = FIN | Opcode::Text as u8;
-        const BINARY: u8 = FIN | Opcode::Binary as u8;
-
-        if self.stage != Stage::Start || self.held_len > 0 || self.message_opcode.is_some() {
+        let Some(plain) = self.next_plain() else {
             return Ok(());
-        }
-
-        let (mask, key_len) = if self.config.is_server {
-            (MASK, 4)
-        } else {
-            (0, 0)
-        };
-        let max = match self.config.max_payload {
-            0 => usize::MAX,
-            max => usize::try_from(max).unwrap_or(usize::MAX),
         };
 
         while !sink.is_full() {
             let rest = &chunk[*at..];
-            let [first @ (TEXT | BINARY), second, ..] = *rest else {
+            let Some(found) = plain.find(rest) else {
                 break;
             };
-            // With a mask that must not be there, or without the one that must,
-            // this is too large for a length.
-            let (length, start) = match (second ^ mask, rest) {
-                (length @ ..LENGTH_16, _) => (length.into(), 2 + key_len),
-                (LENGTH_16, [_, _, high, low, ..]) => {
-                    let length = u16::from_be_bytes([*high, *low]);
-                    (length.into(), 4 + key_len)
-                }
-                _ => break,
-            };
-            let Some((header, rest)) = rest.split_at_checked(start) else {
+            let payload = &rest[found.start..found.end];
+            let Some(room) = sink.reserve(payload.len()) else {
                 break;
             };
-            let (Some(payload), true) = (rest.get(..length), length <= max) else {
-                break;
-            };
-            let Some(room) = sink.reserve(length) else {
-                break;
-            };
-
-            match header.last_chunk() {
-                Some(key) if self.config.is_server => copy_masked(room, payload, *key, 0),
-                _ => room.copy_from_slice(payload),
-            }
-
-            if first == TEXT && !self.config.skip_utf8_validation && !is_valid(room) {
-                return Err(ProtocolError::InvalidUtf8);
-            }
-
-            *at += start + length;
+            copy_masked(room, payload, found.key, 0);
+            self.check_text(&found, room)?;
+            *at += found.end;
             self.chunks = 0;
-            sink.event(Event::Message {
-                payload: Payload::Reserved(length),
-                binary: first == BINARY,
-                compressed: false,
-                fragments: &[],
-            });
+            sink.event(found.event());
         }
 
+        Ok(())
+    }
+
+    /// Decodes a chunk of `len` bytes that was received into the sink's
+    /// [tail](Sink::tail), as far as it begins with plain messages, which stay
+    /// where they are. Returns how much that was; the rest, which is still in
+    /// the tail, is to be decoded elsewhere: by [`feed`](Self::feed) if it is
+    /// all, else by [`resume`](Self::resume).
+    pub fn feed_within<S: Sink>(&mut self, len: usize, sink: &mut S) -> usize {
+        let mut at = 0;
+        let Some(plain) = self.next_plain().filter(|_| !self.is_asking()) else {
+            return 0;
+        };
+
+        while !sink.is_full() {
+            let rest = sink.tail().get_mut(..len - at).unwrap_or_default();
+            let Some(found) = plain.find(rest) else {
+                break;
+            };
+            let payload = &mut rest[found.start..found.end];
+            apply_mask(payload, found.key, 0);
+            if let Err(error) = self.check_text(&found, payload) {
+                self.fail(error, sink);
+                return len;
+            }
+            at += found.end;
+            self.chunks = 0;
+            sink.pass(found.start);
+            sink.event(found.event());
+        }
+
+        at
+    }
+
+    fn check_text(&self, found: &Found, payload: &[u8]) -> Result<(), ProtocolError> {
+        if found.text && !self.config.skip_utf8_validation && !is_valid(payload) {
+            return Err(ProtocolError::InvalidUtf8);
+        }
         Ok(())
     }
 

@@ -114,6 +114,10 @@ pub struct Recorder {
     inflates: bool,
     taken: usize,
     room: Vec<u8>,
+    /// A chunk that is decoded where it is.
+    tail: Option<Vec<u8>>,
+    /// How many payloads stayed there.
+    pub stayed: usize,
 }
 
 impl Recorder {
@@ -147,6 +151,11 @@ impl Recorder {
 
     fn content(&mut self, payload: Payload) -> Vec<u8> {
         match payload {
+            Payload::Reserved(len) if self.tail.is_some() => {
+                self.stayed += 1;
+                let tail = self.tail.get_or_insert_default();
+                tail.drain(..len).collect()
+            }
             Payload::Reserved(len) => {
                 assert_eq!(len, self.room.len());
                 std::mem::take(&mut self.room)
@@ -180,6 +189,14 @@ impl Sink for Recorder {
             return None;
         }
         Some(Box::new(vec![0xdd_u8; len]))
+    }
+
+    fn tail(&mut self) -> &mut [u8] {
+        self.tail.get_or_insert_default()
+    }
+
+    fn pass(&mut self, len: usize) {
+        self.tail.get_or_insert_default().drain(..len);
     }
 
     fn event(&mut self, event: Event<'_>) {
@@ -241,6 +258,28 @@ pub fn deliver(receiver: &mut Receiver, chunk: &[u8], sink: &mut Recorder) {
         let at = len + receiver.resume(&chunk[len..], sink);
         resume(receiver, chunk, at, sink);
     }
+}
+
+/// The same as [`feed`], with messages that stay where they were received.
+pub fn feed_within(receiver: &mut Receiver, chunk: &[u8], sink: &mut Recorder) {
+    sink.tail = Some(chunk.to_vec());
+    let done = receiver.feed_within(chunk.len(), sink);
+    let rest = sink.tail.take();
+
+    if done == chunk.len() {
+        return;
+    }
+    assert_eq!(
+        rest.as_deref(),
+        Some(&chunk[done..]),
+        "the rest is untouched"
+    );
+
+    if done == 0 {
+        return feed(receiver, chunk, sink);
+    }
+    let at = done + receiver.resume(&chunk[done..], sink);
+    resume(receiver, chunk, at, sink);
 }
 
 fn resume(receiver: &mut Receiver, chunk: &[u8], mut at: usize, sink: &mut Recorder) {
