@@ -29,7 +29,7 @@ const TEXT = 1;
 const CLOSE = 8;
 
 /** How long silent connections are kept from Node at the most. */
-const PATIENCE = 3000;
+const PATIENCE = 1000;
 
 /**
  * Starts a server in the 'port' form, and waits until the native listener
@@ -66,6 +66,16 @@ async function accept(t, { wss, port }, request) {
   const [ws, req] = await connection;
 
   return { ws, req, peer };
+}
+
+/**
+ * Whether a request came with a connection that the native listener accepted.
+ *
+ * @param {http.IncomingMessage} req The request
+ * @return {Boolean} `true` if it did
+ */
+function isNative(req) {
+  return Object.getOwnPropertyDescriptor(req, 'socket').get !== undefined;
 }
 
 /**
@@ -162,9 +172,58 @@ suite('listener', () => {
     assert.ok(req instanceof http.IncomingMessage);
     assert.deepEqual(describe(req), describe(theirs.req));
     assert.match(util.inspect(req), /url: '\/chat\?room=1'/);
-    req.own = 'value';
-    assert.equal(req.own, 'value');
-    assert.ok('own' in req && Object.hasOwn(req, 'own'));
+  });
+
+  it('gives a request that can be treated like any other', async (t) => {
+    const { ws, req } = await accept(t, await serve(t));
+    const secrets = new WeakMap([[req, 'secret']]);
+    const ended = once(req, 'end');
+    let chunks = 0;
+
+    class Request extends http.IncomingMessage {
+      get secret() {
+        return secrets.get(this);
+      }
+    }
+
+    req.on('end', function onEnd() {
+      assert.equal(this, req);
+    });
+    // eslint-disable-next-line no-unused-vars
+    for await (const chunk of req) chunks++;
+    await ended;
+    assert.equal(chunks, 0);
+
+    // What Express does.
+    Object.setPrototypeOf(req, Request.prototype);
+    assert.equal(req.secret, 'secret');
+    assert.equal(req.socket, ws._socket);
+
+    const derived = Object.create(req);
+
+    derived.url = '/other';
+    assert.equal(req.url, '/');
+    assert.equal(derived.socket, ws._socket);
+    assert.equal({ ...req }.client, ws._socket);
+
+    const other = new net.Socket();
+
+    derived.socket = other;
+    assert.equal(req.socket, ws._socket);
+    req.socket = other;
+    assert.equal(req.socket, other);
+  });
+
+  it('accepts for a server that was made while data came in', async (t) => {
+    const { port } = await serve(t);
+    const peer = RawPeer.connect(t, { host: '127.0.0.1', port });
+
+    peer.write(upgradeRequest());
+    await once(peer.socket, 'data');
+
+    const { req } = await accept(t, await serve(t));
+
+    assert.equal(isNative(req), skip === false);
   });
 
   it('makes the socket when somebody looks at it', async (t) => {
@@ -368,6 +427,50 @@ suite('listener', () => {
     assert.equal((await peer.response()).headers['x-own'], '1');
   });
 
+  it('has methods called that see everything', async (t) => {
+    class Server extends WebSocket.Server {
+      emit(event, ...args) {
+        Server.events.push(event);
+        return super.emit(event, ...args);
+      }
+    }
+
+    Server.events = [];
+
+    const wss = new Server({ host: '127.0.0.1', port: 0 });
+
+    t.after(() => wss.close());
+    await once(wss, 'listening');
+    await delay(10);
+
+    const { ws } = await accept(t, { wss, port: wss.address().port });
+
+    assert.deepEqual(Server.events, ['listening', 'headers', 'connection']);
+    ws.terminate();
+  });
+
+  it("has net.Socket's write() called if it was replaced", async (t) => {
+    const server = await serve(t);
+    const early = await accept(t, server);
+    const { write } = net.Socket.prototype;
+    const written = [];
+
+    net.Socket.prototype.write = function (chunk, ...args) {
+      if (this.server === server.wss._server) written.push(String(chunk));
+      return write.call(this, chunk, ...args);
+    };
+
+    try {
+      early.ws.send('a');
+      assert.equal((await early.peer.frame()).payload.toString(), 'a');
+      assert.equal(written.join(''), '\ufffd\x01a');
+      await accept(t, server);
+      assert.match(written.at(-1), /^HTTP\/1.1 101 /);
+    } finally {
+      net.Socket.prototype.write = write;
+    }
+  });
+
   it('negotiates subprotocols and extensions', async (t) => {
     const server = await serve(t, { perMessageDeflate: true });
     const { ws, peer } = await accept(t, server, {
@@ -427,6 +530,28 @@ suite('listener', () => {
 
     Picky.throws = false;
     await accept(t, server);
+  });
+
+  it("survives an exception in a listener of 'connection'", async (t) => {
+    const server = await serve(t);
+    const thrown = new Promise((resolve) => {
+      process.setUncaughtExceptionCaptureCallback(resolve);
+    });
+
+    const accepted = accept(t, server);
+
+    server.wss.once('connection', () => {
+      throw new Error('picky');
+    });
+
+    const { ws, peer } = await accepted.finally(() => {
+      process.setUncaughtExceptionCaptureCallback(null);
+    });
+
+    assert.equal((await thrown).message, 'picky');
+    ws.send('still here');
+    assert.equal((await peer.frame()).payload.toString(), 'still here');
+    assert.equal(await connections(server.wss), 1);
   });
 
   it('serves whom it can when descriptors are used up', { skip }, async (t) => {

@@ -103,13 +103,13 @@ class NativeConnection extends AsyncResource {
 
   /**
    * Whether frames may bypass the socket: nothing is queued in it, and nobody
-   * waits to see what is written to it.
+   * waits to see what is written to it, or to sockets in general.
    *
    * @type {Boolean}
    */
   get isClear() {
     const { socket } = this;
-    if (socket === null) return true;
+    if (socket === null) return net.Socket.prototype.write === write;
 
     const state = socket._writableState;
 

@@ -6,11 +6,13 @@ const net = require('net');
 const diagnostics = require('diagnostics_channel');
 const { AsyncResource } = require('async_hooks');
 const { closeSync } = require('fs');
+const { ENOENT } = require('os').constants.errno;
 
 const driver = require('./native-driver');
 const { HAND_OVER, UPGRADE } = require('./inbox');
 
 const { emit } = EventEmitter.prototype;
+const { write } = net.Socket.prototype;
 const sockets = diagnostics.channel('net.server.socket');
 
 /** `SOCKET` of the types of handles. */
@@ -27,7 +29,7 @@ const MAX_HEAD = 8 * 1024;
 const ACCEPT_LENGTH = 28;
 
 /** How many ms a connection may be silent before Node takes care of it. */
-const PATIENCE = 1000;
+const PATIENCE = 200;
 
 /**
  * Accepts the connections of an HTTP server that does nothing but upgrade them.
@@ -71,6 +73,15 @@ class NativeListener {
   }
 
   /**
+   * Whether the event loop has yet to notice that the server listens.
+   *
+   * @type {Boolean}
+   */
+  get isTooEarly() {
+    return this.id === -ENOENT;
+  }
+
+  /**
    * Whether all that happens on a server that listens is what it does by itself,
    * so that nobody misses what it does not do.
    *
@@ -83,6 +94,7 @@ class NativeListener {
       server.listenerCount('connection') === 1 &&
       server.listenerCount('upgrade') === 1 &&
       server.emit === emit &&
+      net.Socket.prototype.write === write &&
       (server.maxConnections === undefined || server.maxConnections === null) &&
       (server.maxHeadersCount === null ||
         server.maxHeadersCount >= MAX_FIELDS) &&
@@ -163,10 +175,10 @@ class NativeListener {
       isAccepted = isPlain && this._accept(this, id, head, accept);
     } catch (err) {
       //
-      // The class of the program's has thrown. (Its handlers are called when
-      // the connection is accepted.)
+      // If it has been let in, one of the program's listeners has thrown. That
+      // is not the connection's fault.
       //
-      driver.engine.release(id);
+      if (!driver.targets[id]) driver.engine.release(id);
       throw err;
     }
 

@@ -65,13 +65,13 @@ function adopt(websocket, socket, head, options) {
  * @param {Function} accept Called with the listener, the id of a connection, the
  *     head of its request and the `Sec-WebSocket-Accept` that answers it; returns
  *     `false` to have Node handle it
+ * @return {Boolean} Whether it is too early for that
  * @public
  */
 function listen(server, accept) {
-  if (!NativeListener.isSuitable(server)) return;
-  if (!driver.start()) return;
+  if (!NativeListener.isSuitable(server) || !driver.start()) return false;
 
-  new NativeListener(server, accept);
+  return new NativeListener(server, accept).isTooEarly;
 }
 
 /**

@@ -5,10 +5,10 @@ const http = require('http');
 
 const { acceptKey } = require('./binding');
 const extension = require('./extension');
-const lazyRequest = require('./lazy-request');
 const native = require('./native');
 const PerMessageDeflate = require('./permessage-deflate');
 const subprotocol = require('./subprotocol');
+const upgradeRequest = require('./upgrade-request');
 const WebSocket = require('./websocket');
 const { CLOSE_TIMEOUT, kWebSocket } = require('./constants');
 
@@ -22,8 +22,16 @@ const RESPONSE =
   'Connection: Upgrade\r\n' +
   'Sec-WebSocket-Accept: ';
 
+const { emit } = EventEmitter.prototype;
+
 const PROTOCOL_FIELD = /\r\nsec-websocket-protocol:[ \t]*(.*?)[ \t]*\r\n/i;
 const EXTENSIONS_FIELD = /\r\nsec-websocket-extensions:[ \t]*(.*?)[ \t]*\r\n/i;
+
+/**
+ * How many iterations of the event loop it may take until that has noticed that
+ * a server listens.
+ */
+const ATTEMPTS = 3;
 
 /** The options of the connections. */
 const kLimits = Symbol('kLimits');
@@ -136,7 +144,7 @@ class WebSocketServer extends EventEmitter {
       this._removeListeners = addListeners(this._server, {
         listening: hasPort
           ? () => {
-              setImmediate(listenNatively, this, this._server);
+              setImmediate(listenNatively, this, this._server, ATTEMPTS);
               emitListening();
             }
           : emitListening,
@@ -431,14 +439,19 @@ function addListeners(emitter, listeners) {
  *
  * @param {WebSocketServer} server The server
  * @param {http.Server} httpServer Its own HTTP server, which listens
+ * @param {Number} attempts How often to try
  * @private
  */
-function listenNatively(server, httpServer) {
+function listenNatively(server, httpServer, attempts) {
   if (server._server !== httpServer || !canAccept(server)) return;
 
-  native.listen(httpServer, (listener, id, head, accept) => {
+  const isTooEarly = native.listen(httpServer, (listener, id, head, accept) => {
     return acceptNatively(server, listener, id, head, accept);
   });
+
+  if (isTooEarly && attempts > 1) {
+    setImmediate(listenNatively, server, httpServer, attempts - 1);
+  }
 }
 
 /**
@@ -454,6 +467,7 @@ function canAccept(server) {
 
   return (
     server._state === RUNNING &&
+    server.emit === emit &&
     !options.verifyClient &&
     server.handleUpgrade === handleUpgrade &&
     server.completeUpgrade === completeUpgrade &&
@@ -499,7 +513,7 @@ function acceptNatively(server, listener, id, head, accept) {
   }
 
   const ws = new options.WebSocket(null, undefined, options);
-  const req = lazyRequest(head, ws);
+  const req = upgradeRequest(head, ws);
   let fields = '';
 
   if (protocols.size) {

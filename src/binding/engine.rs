@@ -133,15 +133,6 @@ impl Engine {
         Some(Decoder::go_on(receiver, rest))
     }
 
-    /// Starts or stops the delivery of what a connection receives. Returns
-    /// whether a turn is due without a readiness that would call for it.
-    #[napi]
-    pub fn set_reading(&self, id: u32, reading: bool) -> bool {
-        let mut home = self.nest.home.borrow_mut();
-        home.set_reading(id, reading);
-        home.is_due()
-    }
-
     /// Keeps the process alive, or no longer.
     #[napi]
     pub fn set_referenced(&self, referenced: bool) {

@@ -10,9 +10,7 @@ use std::os::fd::{IntoRawFd, OwnedFd};
 use napi::bindgen_prelude::Result;
 use napi_derive::napi;
 
-use super::decoder::config;
 use super::engine::{backend, Engine};
-use crate::protocol::receiver::Receiver;
 
 #[napi]
 impl Engine {
@@ -33,23 +31,6 @@ impl Engine {
         Ok(into_raw(waiting))
     }
 
-    /// Lets in the connection of an "upgrade" row, which keeps its id and does
-    /// not read yet. Returns whether there was one. For the other arguments see
-    /// [`config`].
-    #[napi]
-    pub fn accept(
-        &self,
-        id: u32,
-        flags: u32,
-        max_payload: u32,
-        max_fragments: u32,
-        max_buffered_chunks: u32,
-    ) -> bool {
-        let config = config(flags, max_payload, max_fragments, max_buffered_chunks);
-        let receiver = Receiver::new(config).asking();
-        self.nest.home.borrow_mut().accept(id, receiver)
-    }
-
     /// Gives the connection of an "upgrade" row, of which the request's head
     /// has been read. Returns its descriptor, now JavaScript's, or -1.
     #[napi]
@@ -63,15 +44,6 @@ impl Engine {
     pub fn duplicate(&self, id: u32) -> i32 {
         let fd = self.nest.home.borrow().duplicate(id);
         fd.map_or(-1, IntoRawFd::into_raw_fd)
-    }
-
-    /// Ends the sending direction of a connection. Returns 0 or the errno.
-    #[napi]
-    pub fn shutdown(&self, id: u32) -> i32 {
-        match self.nest.home.borrow().shutdown(id) {
-            Ok(()) => 0,
-            Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
-        }
     }
 
     /// How many connections of a listener have not sent their request yet.

@@ -11,13 +11,14 @@ use std::rc::Rc;
 use napi::bindgen_prelude::{FunctionCallContext, JsObjectValue, Object, Result};
 use napi::Env;
 
-use super::decoder::fill;
+use super::decoder::{config, fill};
 use super::memory::{Lent, Memory};
 use super::outbox::{self, Outbox};
 use super::room::Reuse;
 use crate::engine::home::Home;
 use crate::engine::inbox::Owned;
 use crate::protocol::frame::MAX_HEADER;
+use crate::protocol::receiver::{Receiver, ReceiverConfig};
 
 /// Flags of a turn's result.
 const DUE: u32 = 1;
@@ -55,13 +56,17 @@ impl Nest {
         }
     }
 
-    /// What JavaScript calls in every turn, or for every large message, as
-    /// functions: napi-rs keeps books, under a lock, of what each call of a
-    /// method borrows, and that takes longer than most of these calls do.
+    /// What JavaScript calls in every turn, for every large message or for
+    /// every connection, as functions: napi-rs keeps books, under a lock, of
+    /// what each call of a method borrows, and that takes longer than most of
+    /// these calls do.
     ///
     /// - `turn()`: [`Self::turn`]
     /// - `flush(count)`: [`Self::flush`]
     /// - `sendFrame(id, firstByte, payload)`: [`Self::send_frame`]
+    /// - `accept(id, …)`: [`Self::accept`], with the arguments of [`config`]
+    /// - `setReading(id, reading)`: [`Self::set_reading`]
+    /// - `shutdown(id)`: [`Self::shutdown`]
     ///
     /// # Errors
     /// N-API's.
@@ -79,6 +84,14 @@ impl Nest {
             let payload: Memory<'_, u8> = cx.get(2)?;
             Ok(nest.send_frame(cx.get(0)?, cx.get(1)?, &payload))
         })?;
+        add("accept", |nest, cx| {
+            let config = config(cx.get(1)?, cx.get(2)?, cx.get(3)?, cx.get(4)?);
+            Ok(nest.accept(cx.get(0)?, config).into())
+        })?;
+        add("setReading", |nest, cx| {
+            Ok(nest.set_reading(cx.get(0)?, cx.get(1)?).into())
+        })?;
+        add("shutdown", |nest, cx| Ok(nest.shutdown(cx.get(0)?).into()))?;
         Ok(calls)
     }
 
@@ -128,6 +141,29 @@ impl Nest {
         let mut header = [0; MAX_HEADER];
         let size = outbox::header(first_byte, None, payload.len()).encode(&mut header);
         self.send(id, &[IoSlice::new(&header[..size]), IoSlice::new(payload)])
+    }
+
+    /// Lets in the connection of an "upgrade" row, which keeps its id and does
+    /// not read yet. Returns whether there was one.
+    fn accept(&self, id: u32, config: ReceiverConfig) -> bool {
+        let receiver = Receiver::new(config).asking();
+        self.home.borrow_mut().accept(id, receiver)
+    }
+
+    /// Starts or stops the delivery of what a connection receives. Returns
+    /// whether a turn is due without a readiness that would call for it.
+    fn set_reading(&self, id: u32, reading: bool) -> bool {
+        let mut home = self.home.borrow_mut();
+        home.set_reading(id, reading);
+        home.is_due()
+    }
+
+    /// Ends the sending direction of a connection. Returns 0 or the errno.
+    fn shutdown(&self, id: u32) -> i32 {
+        match self.home.borrow().shutdown(id) {
+            Ok(()) => 0,
+            Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
+        }
     }
 
     /// Hands bytes to the kernel. Returns how many it took, or the negative
