@@ -142,6 +142,26 @@ suite('exports', () => {
     }
   });
 
+  it('bears an object that the constructor has not made, as mocks are', () => {
+    const mock = Object.create(WebSocket.prototype);
+    const sent = [];
+
+    assert.equal(WebSocket.prototype._socket, undefined);
+    assert.equal(mock._socket, undefined);
+    assert.equal(mock._receiver, undefined);
+    assert.equal(mock._sender, undefined);
+    assert.equal(mock.bufferedAmount, undefined);
+    mock.terminate();
+
+    mock._readyState = WebSocket.OPEN;
+    mock._extensions = {};
+    mock._sender = { _bufferedBytes: 7, send: (data) => sent.push(data) };
+    mock._socket = { _writableState: { length: 5 } };
+    mock.send('x');
+    assert.deepEqual(sent, ['x']);
+    assert.equal(mock.bufferedAmount, 12);
+  });
+
   it('has methods with the parameter counts of ws', () => {
     const count = (prototype, names) =>
       Object.fromEntries(names.map((key) => [key, prototype[key].length]));

@@ -492,6 +492,25 @@ suite('server', () => {
     assert.deepEqual(await received, ['hello']);
   });
 
+  it('bears a class that declares what a WebSocket has', async (t) => {
+    class Declared extends WebSocket {
+      _receiver;
+      _sender;
+      _socket;
+    }
+
+    for (const form of ['port', 'server']) {
+      const { peer, ws } = await pair(t, { form, WebSocket: Declared });
+      const received = messages(ws);
+
+      assert.ok(peer._socket.remotePort > 0);
+      assert.equal(peer._sender._socket, peer._socket);
+      assert.ok(peer._receiver);
+      peer.send('hello');
+      assert.deepEqual(await received, ['hello']);
+    }
+  });
+
   it('can be extended, and calls the methods of the subclass', async (t) => {
     const calls = [];
 

@@ -470,6 +470,17 @@ suite('socket', () => {
     assert.deepEqual(list.slice(1), [...Array(20).keys()].map(String));
   });
 
+  it('closes while it is paused if the peer resets the connection', async (t) => {
+    const { peer, ws } = await rawPair(t);
+    const done = closed(ws);
+
+    ws.on('error', () => {});
+    ws.pause();
+    await delay(20);
+    peer.socket.resetAndDestroy();
+    assert.equal((await done).code, 1006);
+  });
+
   it('makes the peer wait while it is paused', async (t) => {
     const { peer, ws, socket } = await rawPair(t);
     const bytes = masked(2, Buffer.alloc(1 << 20, 'x'));

@@ -40,6 +40,16 @@ const { dispatch, send, sendFrame } = Sender.prototype;
 const readyStates = ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED'];
 
 /**
+ * Makes an object like `{}` that has no room for properties, since it hardly
+ * ever gets any.
+ *
+ * @private
+ */
+function Empty() {}
+
+Empty.prototype = Object.prototype;
+
+/**
  * A WebSocket connection, of a client or of a server.
  *
  * @extends EventEmitter
@@ -66,7 +76,7 @@ class WebSocket extends EventEmitter {
     this._closeMessage = EMPTY_BUFFER;
     this._closeTimer = null;
     this._errorEmitted = false;
-    this._extensions = {};
+    this._extensions = new Empty();
     this._paused = false;
     this._protocol = '';
     this._readyState = WebSocket.CONNECTING;
@@ -137,7 +147,10 @@ class WebSocket extends EventEmitter {
    * @private
    */
   get _receiver() {
-    if (this[kReceiver] === undefined) this[kReceiver] = createReceiver(this);
+    if (this[kReceiver] === undefined && this[kOptions]) {
+      this[kReceiver] = createReceiver(this);
+    }
+
     return this[kReceiver];
   }
 
@@ -152,7 +165,10 @@ class WebSocket extends EventEmitter {
    * @private
    */
   get _sender() {
-    if (this[kSender] === undefined) this[kSender] = createSender(this);
+    if (this[kSender] === undefined && this[kOptions]) {
+      this[kSender] = createSender(this);
+    }
+
     return this[kSender];
   }
 
@@ -167,7 +183,10 @@ class WebSocket extends EventEmitter {
    * @private
    */
   get _socket() {
-    if (this[kSocket] === undefined) this[kConnection].getSocket();
+    if (this[kSocket] === undefined && this[kConnection]) {
+      this[kConnection].getSocket();
+    }
+
     return this[kSocket];
   }
 
@@ -198,7 +217,7 @@ class WebSocket extends EventEmitter {
    * @type {Number}
    */
   get bufferedAmount() {
-    if (this[kSocket] === null) return this._bufferedAmount;
+    if (!hasConnection(this)) return this._bufferedAmount;
 
     // What waits for the end of the turn is with neither of the two below.
     if (isServed(this)) this[kConnection].flush();
@@ -301,6 +320,7 @@ class WebSocket extends EventEmitter {
     this[kOptions] = options;
     this[kReceiver] = this[kSender] = undefined;
     this[kSocket] = socket;
+    uncoverAccessors(this);
     socket[kWebSocket] = this;
 
     // A plain `Duplex` has neither of them.
@@ -327,7 +347,7 @@ class WebSocket extends EventEmitter {
    * @private
    */
   emitClose() {
-    if (this[kSocket] !== null) {
+    if (hasConnection(this)) {
       const perMessageDeflate =
         this._extensions[PerMessageDeflate.extensionName];
 
@@ -523,7 +543,7 @@ class WebSocket extends EventEmitter {
       return;
     }
 
-    if (this[kSocket] !== null) {
+    if (hasConnection(this)) {
       this._readyState = WebSocket.CLOSING;
       this._socket.destroy();
     }
@@ -591,6 +611,7 @@ function open(websocket, connection, options) {
   websocket[kOptions] = options;
   websocket[kReceiver] = websocket[kSender] = websocket[kSocket] = undefined;
 
+  uncoverAccessors(websocket);
   createHalves(websocket, true);
 
   websocket._readyState = WebSocket.OPEN;
@@ -716,6 +737,32 @@ function listenToSocket(socket) {
 }
 
 /**
+ * Tell whether there is, or was, a connection.
+ *
+ * @param {WebSocket} websocket The `WebSocket`
+ * @return {Boolean} `true` if there is
+ * @private
+ */
+function hasConnection(websocket) {
+  return Boolean(websocket[kSocket] || websocket[kConnection]);
+}
+
+/**
+ * Uncover the accessors of the prototype that a class of the program hides when
+ * it declares them as fields.
+ *
+ * @param {WebSocket} websocket The `WebSocket`
+ * @private
+ */
+function uncoverAccessors(websocket) {
+  if (websocket.constructor === WebSocket) return;
+
+  for (const name of ['_autoPongComplete', '_receiver', '_sender', '_socket']) {
+    if (Object.hasOwn(websocket, name)) delete websocket[name];
+  }
+}
+
+/**
  * Tell whether the native driver serves a connection.
  *
  * @param {WebSocket} websocket The connection
@@ -723,7 +770,9 @@ function listenToSocket(socket) {
  * @private
  */
 function isServed(websocket) {
-  return websocket[kConnection] !== null && websocket[kConnection].isActive;
+  const connection = websocket[kConnection];
+
+  return Boolean(connection) && connection.isActive;
 }
 
 /**
@@ -920,7 +969,7 @@ function sendAfterClose(websocket, data, cb) {
     const length = isBlob(data) ? data.size : toBuffer(data).length;
 
     // There is no sender if the opening handshake failed.
-    if (websocket[kSocket] === null) websocket._bufferedAmount += length;
+    if (!hasConnection(websocket)) websocket._bufferedAmount += length;
     else websocket._sender._bufferedBytes += length;
   }
 

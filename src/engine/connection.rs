@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use socket2::Socket;
 use tokio::io::unix::AsyncFd;
 
+use super::home::peek;
 use super::inbox::{Inbox, RowKind, SMALL};
 use crate::protocol::frame::MAX_HEADER;
 use crate::protocol::receiver::{Receiver, Sink};
@@ -77,9 +78,20 @@ impl Connection {
     /// Starts or stops the delivery of received data.
     pub fn set_reading(&mut self, reading: bool, cx: &mut Context<'_>) {
         self.reading = reading;
-        if reading && (!self.backlog.is_empty() || self.socket.poll_read_ready(cx).is_ready()) {
+        let is_due = if reading {
+            !self.backlog.is_empty() || self.socket.poll_read_ready(cx).is_ready()
+        } else {
+            self.poll_hung_up(cx).is_ready()
+        };
+        if is_due {
             cx.waker().wake_by_ref();
         }
+    }
+
+    /// Ready when both directions are closed. (The socket is registered for
+    /// reading only, so nothing else makes it ready for writing.)
+    fn poll_hung_up(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.socket.poll_write_ready(cx).map(drop)
     }
 
     /// Decodes data that was received before the connection was made. Returns
@@ -178,7 +190,13 @@ impl Connection {
             self.blocked = None;
             inbox.row(RowKind::Writable, 0, 0, 0);
         }
-        if !self.reading || self.ended {
+        if self.ended {
+            return;
+        }
+        if !self.reading {
+            if self.poll_hung_up(cx).is_ready() {
+                self.check_reset(inbox);
+            }
             return;
         }
         if !self.backlog.is_empty() {
@@ -266,6 +284,15 @@ impl Connection {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) if self.hung_up => return self.end(inbox),
                 Err(error) => return self.fail(&error, inbox),
+            }
+        }
+    }
+
+    /// Reports a reset although nobody reads, unless data came before it.
+    fn check_reset(&mut self, inbox: &mut Inbox<'_>) {
+        if let Err(error) = peek(self.socket.get_ref(), &mut [0]) {
+            if error.kind() != ErrorKind::WouldBlock {
+                self.fail(&error, inbox);
             }
         }
     }

@@ -660,6 +660,29 @@ mod tests {
     }
 
     #[test]
+    fn a_reset_is_seen_while_a_connection_is_paused() {
+        let mut home = Home::new().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (ours, _) = listener.accept().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let socket = home.register(ours.as_fd()).unwrap();
+        let id = home.adopt(socket, receiver(false));
+        home.set_reading(id, true);
+        assert!(turn(&mut home).is_empty());
+        home.set_reading(id, false);
+        assert!(!home.is_due());
+        // Closing then sends a reset.
+        let peer = socket2::Socket::from(peer);
+        peer.set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        drop(peer);
+        let rows = turn(&mut home);
+        assert_eq!(rows, [(id, RowKind::Failed as u32, Vec::new())]);
+        home.set_reading(id, true);
+        assert!(turn(&mut home).is_empty());
+    }
+
+    #[test]
     fn more_frames_than_the_inbox_has_room_for_arrive_over_several_turns() {
         let mut home = Home::new().unwrap();
         let (_, mut peer) = adopt(&mut home);
