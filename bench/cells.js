@@ -111,6 +111,13 @@ const messageCells = [
     work: 'broadcast',
     load: words('broadcast --size 128 --conns 500'),
     targets: { rate: 4 }
+  },
+  {
+    id: 'broadcast-128b-500c-16f',
+    title: 'broadcast 128 B to 500 connections, 16 in flight',
+    work: 'broadcast',
+    load: words('broadcast --size 128 --conns 500 --rounds 16'),
+    targets: { rate: 4 }
   }
 ];
 

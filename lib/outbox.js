@@ -15,9 +15,13 @@ const RAW = 0x100;
 const MASK = 0x200;
 
 const ROW = 4;
-const MAX_ROWS = 1024;
 
-const SLAB_SIZE = 128 * 1024;
+//
+// What is handed over in one go at the most. If there is a lot to send, frames
+// for the same connection that came about at different times go together.
+//
+const MAX_ROWS = 8 * 1024;
+const SLAB_SIZE = 1024 * 1024;
 
 /** Payloads above this many bytes are not copied. */
 const SMALL = 16 * 1024;
@@ -49,8 +53,8 @@ class Outbox {
   constructor(engine) {
     this._engine = engine;
     this._rows = new Uint32Array(MAX_ROWS * ROW);
-    this._connections = new Array(MAX_ROWS).fill(null);
-    this._tickets = new Array(MAX_ROWS).fill(null);
+    this._connections = [];
+    this._tickets = [];
     this._isPair = new Uint8Array(MAX_ROWS);
     this._slab = EMPTY_BUFFER;
     this._used = 0;
@@ -268,7 +272,9 @@ class Outbox {
         if (rows[row] !== 0) this._connections[i].failure = rows[row];
         rest.push([
           this._connections[i],
-          this._slab.subarray(rows[row + 2], rows[row + 2] + rows[row + 3]),
+          Buffer.from(
+            this._slab.subarray(rows[row + 2], rows[row + 2] + rows[row + 3])
+          ),
           this._isPair[i] !== 0,
           this._tickets[i]
         ]);
@@ -278,16 +284,12 @@ class Outbox {
       this._tickets[i] = null;
     }
 
-    if (rest === null) {
-      this._used = 0;
-      return;
-    }
+    //
+    // What the sockets keep has been copied.
+    //
 
-    //
-    // The sockets refer to the slab now.
-    //
-    this._slab = EMPTY_BUFFER;
     this._used = 0;
+    if (rest === null) return;
 
     for (const [connection, bytes, isPair, ticket] of rest) {
       connection.writeRest(bytes, isPair, ticket);
@@ -370,6 +372,7 @@ class Outbox {
     this._rows[row + 3] = length;
     this._connections[index] = connection;
     this._isPair[index] = isPair ? 1 : 0;
+    this._tickets[index] = null;
 
     if (typeof cb === 'function') {
       const ticket = { outbox: this, cb };

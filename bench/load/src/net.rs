@@ -43,7 +43,7 @@ impl Target {
         let fd = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         match self {
             Self::Tcp(addr) => {
-                sockopt::set_tcp_nodelay(&fd, true)?;
+                set_up(&fd)?;
                 let host = 1 + (index / PER_SOURCE) % 250;
                 if host > 1 {
                     let source = Ipv4Addr::new(127, 0, 0, host as u8);
@@ -55,6 +55,14 @@ impl Target {
         }
         Ok(fd)
     }
+}
+
+/// Sets the options of a TCP socket. The kernel's own choice of congestion
+/// control may be one that paces what is sent, by its guess of a bandwidth that
+/// loopback does not have.
+pub fn set_up(fd: impl AsFd) -> io::Result<()> {
+    sockopt::set_tcp_nodelay(&fd, true)?;
+    Ok(sockopt::set_tcp_congestion(&fd, "reno")?)
 }
 
 /// How a socket is watched.
