@@ -132,11 +132,24 @@ function describe(options, nodeVersion, versions, rounds) {
     `command: npm run bench -- ${args.join(' ')}`.trim(),
     `machine: ${cpus[0].model}, ${cpus.length} CPUs, ${memory} GiB, ` +
       `${os.type()} ${os.release()} ${os.arch()}`,
+    `tcp: ${readCongestionControl()}`,
     `node: ${nodeVersion}`,
     ...[...versions].map(([name, version]) => `${name}: ${version}`),
     `rounds: ${rounds}, warm-up ${options.warmup} ms, ` +
       `window ${options.window} ms, pin ${options.pin}`
   ];
+}
+
+/**
+ * Reads which congestion control servers use, as it makes a difference even on
+ * loopback: BBR paces what is sent.
+ *
+ * @return {String} Its name
+ */
+function readCongestionControl() {
+  const name = '/proc/sys/net/ipv4/tcp_congestion_control';
+
+  return fs.readFileSync(name, 'utf8').trim();
 }
 
 /**
