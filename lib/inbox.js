@@ -62,6 +62,11 @@ class Inbox {
     this.owned = NONE;
 
     //
+    // That of the slab; asking for it takes a while.
+    //
+    this._memory = null;
+
+    //
     // Where the payloads of the current batch begin.
     //
     this.base = 0;
@@ -79,6 +84,7 @@ class Inbox {
 
     if (isUsedUp) {
       this.slab = Buffer.allocUnsafeSlow(SLAB_SIZE);
+      this._memory = this.slab.buffer;
       this.used = 0;
     }
 
@@ -132,7 +138,7 @@ class Inbox {
       return this.owned[offset];
     }
 
-    return new FastBuffer(this.slab.buffer, this.base + offset, length);
+    return new FastBuffer(this._memory, this.base + offset, length);
   }
 }
 

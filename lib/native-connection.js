@@ -38,7 +38,8 @@ const CLOSE_FRAME = 0x88;
 const PING_FRAME = 0x89;
 const PONG_FRAME = 0x8a;
 
-const { write } = net.Socket.prototype;
+const { prototype } = net.Socket;
+const { write } = prototype;
 
 /**
  * A connection of the native driver. It is the asynchronous context of its
@@ -109,7 +110,7 @@ class NativeConnection extends AsyncResource {
    */
   get isClear() {
     const { socket } = this;
-    if (socket === null) return net.Socket.prototype.write === write;
+    if (socket === null) return prototype.write === write;
 
     const state = socket._writableState;
 

@@ -8,10 +8,12 @@ const { Inbox, ROW, UPGRADE } = require('./inbox');
 
 //
 // What a turn of `src/binding/nest.rs` says besides its events: another one is
-// due, and connections have not sent their request yet.
+// due, connections have not sent their request yet, and there was no room for
+// the events of all connections.
 //
 const DUE = 1;
 const AWAITED = 2;
+const REST = 4;
 
 /** Bytes for the heads of the requests of a turn. */
 const HEADS_SIZE = 64 * 1024;
@@ -179,12 +181,37 @@ function inRoot(fn) {
 }
 
 /**
- * Takes a batch of events from the engine and dispatches it.
+ * Takes the events of all connections that are ready from the engine and
+ * dispatches them. That takes several batches if they are many.
  *
  * @private
  */
 function turn() {
-  const { listeners, outbox, targets } = driver;
+  let result = turnOnce();
+
+  while ((result & REST) !== 0) {
+    runTicks();
+    result = turnOnce();
+  }
+
+  //
+  // After what the listeners have scheduled.
+  //
+  if ((result & DUE) !== 0) schedule();
+
+  if ((result & AWAITED) !== 0) {
+    for (const listener of driver.listeners) listener.watchSilence();
+  }
+}
+
+/**
+ * Takes a batch of events from the engine and dispatches it.
+ *
+ * @return {Number} What the engine says besides
+ * @private
+ */
+function turnOnce() {
+  const { outbox, targets } = driver;
   const inbox = spareInbox || new Inbox(HEADS_SIZE);
 
   spareInbox = null;
@@ -199,8 +226,7 @@ function turn() {
   let sinceFlush = 0;
   let i = ROW;
 
-  const isDue = (rows[2] & DUE) !== 0;
-  const isAwaited = (rows[2] & AWAITED) !== 0;
+  const result = rows[2];
 
   inbox.commit(driver.engine);
   outbox.dispatching = true;
@@ -246,12 +272,7 @@ function turn() {
   spareInbox = inbox;
   outbox.dispatching = false;
   outbox.flush();
-
-  //
-  // After what the listeners have scheduled.
-  //
-  if (isDue) schedule();
-  if (isAwaited) for (const listener of listeners) listener.watchSilence();
+  return result;
 }
 
 /**

@@ -253,6 +253,7 @@ class NativeListener {
     socket.server = socket._server = server;
     socket.parser = null;
     socket._paused = false;
+    socket.timeout = 0;
     return socket;
   }
 

@@ -23,6 +23,7 @@ use crate::protocol::receiver::{Receiver, ReceiverConfig};
 /// Flags of a turn's result.
 const DUE: u32 = 1;
 const AWAITED: u32 = 2;
+const REST: u32 = 4;
 
 /// The memory of the next batch.
 pub(super) struct Inbox {
@@ -96,9 +97,9 @@ impl Nest {
     }
 
     /// One turn. The memory is that of `Engine::lend_inbox`; the third word of
-    /// the header says with [`DUE`] that another turn is due, and with
-    /// [`AWAITED`] that there are connections whose request is yet to come.
-    /// Returns the number of rows.
+    /// the header says with [`DUE`] that another turn is due, with [`REST`] that
+    /// it goes on with this one, and with [`AWAITED`] that there are connections
+    /// whose request is yet to come. Returns the number of rows.
     fn turn(&self, env: Env) -> u32 {
         let mut home = self.home.borrow_mut();
         let mut owned = self.owned.borrow_mut();
@@ -118,7 +119,8 @@ impl Nest {
             home.turn(inbox);
             self.reuse.received(inbox.bytes_read());
             let due = if home.is_due() { DUE } else { 0 };
-            due | if home.is_awaiting() { AWAITED } else { 0 }
+            let rest = if home.has_rest() { REST } else { 0 };
+            due | rest | if home.is_awaiting() { AWAITED } else { 0 }
         });
         *used += rows.get(1).copied().unwrap_or_default() as usize;
         self.events.set(self.events.get() + count);

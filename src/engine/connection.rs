@@ -179,6 +179,17 @@ impl Connection {
         }
     }
 
+    /// Whether there is less room in the inbox than the next message is expected
+    /// to take, where it is to stay. That is no reason to wait for another one
+    /// more than once.
+    pub fn lacks_room(&mut self, inbox: &mut Inbox<'_>) -> bool {
+        let lacks = self.reading && inbox.tail().len() < self.expected;
+        if lacks {
+            self.expected = 0;
+        }
+        lacks
+    }
+
     /// Does what can be done now; registers the waker for the rest. Received
     /// bytes go into `buffer`, which is filled once at the most, or straight to
     /// where a large message stays.
@@ -215,16 +226,8 @@ impl Connection {
             };
             let room = self.receiver.room(inbox).unwrap_or_default();
             let part = self.part.min(buffer.len());
-            let within = room.is_empty() && self.expected > 0 && !self.cut;
-            if within && inbox.tail().len() < self.expected {
-                drop(guard);
-                // In the next slab there is room. If not, that is no reason to
-                // try again.
-                inbox.use_up();
-                self.expected = 0;
-                cx.waker().wake_by_ref();
-                return;
-            }
+            let fits = inbox.tail().len() >= self.expected;
+            let within = room.is_empty() && self.expected > 0 && fits && !self.cut;
             let (room_len, size, read) = if within {
                 read_within(guard.get_inner(), buffer.len(), inbox)
             } else {

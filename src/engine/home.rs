@@ -2,7 +2,8 @@
 //! it polls.
 //!
 //! A turn polls the I/O driver once, without waiting, and then each connection
-//! that became ready once. The first home is nested in Node's event loop: its
+//! that became ready once; if there are more of them than a batch of events has
+//! room for, several turns do that. The first home is nested in Node's event loop: its
 //! epoll descriptor is watched there, and each readiness is a turn. Nothing
 //! here knows that loop, JavaScript, or whose thread this is.
 
@@ -90,7 +91,7 @@ pub struct Home {
     free: Vec<u32>,
     freed: Vec<u32>,
     /// Those that were ready in the last turn, whose batch was full before
-    /// theirs. They come first in the next one, or others could keep them out.
+    /// they were polled.
     waiting: Vec<u32>,
     scratch: Vec<u32>,
     buffer: Box<[u8]>,
@@ -343,6 +344,13 @@ impl Home {
         !self.waiting.is_empty() || !self.queue.is_empty()
     }
 
+    /// Whether the last turn's batch was full before all connections that were
+    /// ready had been polled. Then the next turn goes on with those, and with no
+    /// others.
+    pub fn has_rest(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// One turn: what happened goes into `inbox`.
     pub fn turn(&mut self, inbox: &mut Inbox<'_>) {
         self.free.append(&mut self.freed);
@@ -362,7 +370,8 @@ impl Home {
             alone,
             ..
         } = self;
-        let mut driven = false;
+        let goes_on = !waiting.is_empty();
+        let mut driven = goes_on;
         let turn = std::future::poll_fn(|cx| {
             if !driven {
                 // Woken already, so the runtime polls its driver without
@@ -371,9 +380,11 @@ impl Home {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            queue.take(scratch);
-            waiting.append(scratch);
-            alone.saw(waiting);
+            if !goes_on {
+                queue.take(scratch);
+                waiting.append(scratch);
+                alone.saw(waiting);
+            }
             let mut polled = 0;
             for &id in waiting.iter() {
                 if inbox.is_full() {
@@ -387,6 +398,11 @@ impl Home {
                     }
                     continue;
                 };
+                if resident.connection.lacks_room(inbox) {
+                    inbox.use_up();
+                    polled -= 1;
+                    break;
+                }
                 resident.ready.clear();
                 inbox.begin(id);
                 let mut cx = Context::from_waker(&resident.waker);
