@@ -6,11 +6,11 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use oxws::protocol::deflate::Deflater;
 use oxws::protocol::frame::Opcode;
 use oxws::protocol::receiver::{
     Event, InflateConfig, Payload, Receiver, ReceiverConfig, Room, Sink,
 };
+use support::deflater::Deflater;
 use support::{frame, frame_with_rsv1};
 
 thread_local! {

@@ -2,7 +2,7 @@
 
 mod support;
 
-use oxws::protocol::deflate::Inflater;
+use oxws::protocol::inflate::Inflater;
 use oxws::protocol::receiver::{Receiver, ReceiverConfig};
 use support::stream::{corrupted, valid, Stream};
 use support::{deliver, feed, feed_within, Recorder, Rng, Seen};

@@ -12,9 +12,6 @@ use std::fmt;
 pub struct InflateError(Box<str>);
 
 impl InflateError {
-    /// zlib's return code for corrupt data, Z_DATA_ERROR.
-    pub const ERRNO: i32 = -3;
-
     /// An error with zlib's message.
     pub fn new(message: &str) -> Self {
         Self(message.into())
@@ -173,14 +170,6 @@ impl ProtocolError {
     pub fn is_range_error(&self) -> bool {
         self.entry().range_error
     }
-
-    /// The `errno` property, which only zlib's errors have.
-    pub fn errno(&self) -> Option<i32> {
-        match self {
-            Self::Inflate(_) => Some(InflateError::ERRNO),
-            _ => None,
-        }
-    }
 }
 
 impl fmt::Display for ProtocolError {
@@ -206,7 +195,6 @@ mod tests {
         assert_eq!(error.code(), "WS_ERR_INVALID_OPCODE");
         assert_eq!(error.close_status(), 1002);
         assert!(error.is_range_error());
-        assert_eq!(error.errno(), None);
     }
 
     #[test]
@@ -233,7 +221,6 @@ mod tests {
         let error = ProtocolError::Inflate(InflateError::new("invalid block type"));
         assert_eq!(error.message(), "invalid block type");
         assert_eq!(error.code(), "Z_DATA_ERROR");
-        assert_eq!(error.errno(), Some(-3));
         assert_eq!(error.close_status(), 1007);
         assert!(!error.is_range_error());
     }

@@ -11,23 +11,17 @@
 
 #![forbid(unsafe_code)]
 
-pub mod close;
-pub mod deflate;
+mod close;
 pub mod error;
 mod event;
-pub mod extension;
 pub mod frame;
 pub mod handshake;
-pub mod head;
 mod header;
+pub mod inflate;
 pub mod mask;
 mod message;
-pub mod negotiation;
-mod number;
 mod plain;
 pub mod receiver;
-mod status;
-pub mod subprotocol;
-pub mod token;
+mod token;
 pub mod upgrade;
 pub mod utf8;

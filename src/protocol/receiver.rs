@@ -8,11 +8,11 @@
 //! most of a large one can be received where the sink wants to have it.
 
 use super::close::{is_valid_close_code, NO_STATUS};
-use super::deflate::Inflater;
 use super::error::ProtocolError;
 use super::event::{store, store_vec};
 use super::frame::{Opcode, LENGTH_16, LENGTH_64, MAX_CONTROL_PAYLOAD, MAX_HEADER, RSV1};
 use super::header::{length_64, Rules, Start};
+use super::inflate::Inflater;
 use super::mask::{append_masked, apply_mask, copy_masked};
 use super::message::{grow, Assembly, Whole};
 use super::plain::{Found, Plain};

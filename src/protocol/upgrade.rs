@@ -208,7 +208,6 @@ fn is_version_13(value: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::handshake::{parse_request, validate_request, UpgradeOptions};
 
     const CHROME: &str = "GET /chat?room=1&x=%20|{} HTTP/1.1\r\n\
         Host: localhost:8080\r\nConnection: Upgrade\r\nPragma: no-cache\r\n\
@@ -269,6 +268,26 @@ mod tests {
         }
     }
 
+    /// The length of a head that is a valid upgrade to another parser of HTTP
+    /// and to what ws checks.
+    fn valid_head(bytes: &[u8]) -> Option<usize> {
+        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let mut request = httparse::Request::new(&mut fields);
+        let httparse::Status::Complete(len) = request.parse(bytes).ok()? else {
+            return None;
+        };
+        let once = |name: &str, is_valid: fn(&[u8]) -> bool| {
+            let fields = request.headers.iter();
+            let mut named = fields.filter(|field| field.name.eq_ignore_ascii_case(name));
+            named.next().is_some_and(|field| is_valid(field.value)) && named.next().is_none()
+        };
+        let is_valid = request.method == Some("GET")
+            && once("Upgrade", is_websocket)
+            && once("Sec-WebSocket-Key", is_key)
+            && once("Sec-WebSocket-Version", is_version_13);
+        is_valid.then_some(len)
+    }
+
     /// A plain request with `from` replaced.
     fn with(from: &str, to: &str) -> String {
         assert!(WS.contains(from), "{from}");
@@ -314,11 +333,8 @@ mod tests {
                     continue;
                 };
                 plain += 1;
-                let (head, len) = parse_request(&bytes).unwrap().unwrap();
-                assert_eq!(len, head_len);
-                assert!(bytes[..len].ends_with(b"\r\n\r\n"));
-                let valid = validate_request(&head, UpgradeOptions::default());
-                assert!(valid.is_ok(), "{byte} at {at}");
+                assert!(bytes[..head_len].ends_with(b"\r\n\r\n"));
+                assert_eq!(valid_head(&bytes), Some(head_len), "{byte} at {at}");
             }
         }
         assert!(plain > 10_000, "{plain}");

@@ -1,8 +1,9 @@
 //! What the protocol's tests share: pseudo-random numbers, a sink that records
-//! events, and a generator of byte streams.
+//! events, a compressor, and a generator of byte streams.
 
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
+pub mod deflater;
 pub mod stream;
 
 use oxws::protocol::error::ProtocolError;

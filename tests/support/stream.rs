@@ -1,9 +1,9 @@
 //! Byte streams as a peer might send them, with the events that they mean.
 
-use oxws::protocol::deflate::Deflater;
 use oxws::protocol::frame::Opcode;
 use oxws::protocol::receiver::{InflateConfig, ReceiverConfig};
 
+use super::deflater::Deflater;
 use super::{frame, frame_with_rsv1, Rng, Seen};
 
 /// A stream, what the receiver is to be told about it, and what is in it.
