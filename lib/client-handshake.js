@@ -10,6 +10,7 @@ const { URL } = require('url');
 
 const PerMessageDeflate = require('./permessage-deflate');
 const { CLOSE_TIMEOUT } = require('./constants');
+const { CLOSING, CONNECTING } = require('./ready-states');
 const { acceptKey } = require('./binding');
 const { format, parse } = require('./extension');
 
@@ -326,7 +327,7 @@ class ClientHandshake {
     websocket.emit('upgrade', res);
 
     // A listener may have closed the connection.
-    if (websocket.readyState !== websocket.CONNECTING) return;
+    if (websocket.readyState !== CONNECTING) return;
 
     this.req = websocket._req = null;
 
@@ -491,7 +492,7 @@ function connect(websocket, address, protocols, options) {
  * @public
  */
 function abortHandshake(websocket, stream, message) {
-  websocket._readyState = websocket.CLOSING;
+  websocket._readyState = CLOSING;
 
   const err = new Error(message);
 
@@ -523,7 +524,7 @@ function abortHandshake(websocket, stream, message) {
  * @private
  */
 function emitErrorAndClose(websocket, err) {
-  websocket._readyState = websocket.CLOSING;
+  websocket._readyState = CLOSING;
   websocket._errorEmitted = true;
   websocket.emit('error', err);
   websocket.emitClose();

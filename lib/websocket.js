@@ -4,8 +4,7 @@ const EventEmitter = require('events');
 
 const native = require('./native');
 const PerMessageDeflate = require('./permessage-deflate');
-const Receiver = require('./receiver');
-const Sender = require('./sender');
+const readyStates = require('./ready-states');
 const { abortHandshake, connect } = require('./client-handshake');
 const { isBlob } = require('./validation');
 const { toBuffer } = require('./buffer-util');
@@ -14,10 +13,25 @@ const {
   EMPTY_BUFFER,
   kForOnEventAttribute,
   kListener,
-  kStatusCode,
-  kWebSocket,
-  NOOP
+  kWebSocket
 } = require('./constants');
+const {
+  conclude,
+  createHalves,
+  createReceiver,
+  createSender,
+  isDirect,
+  isServed,
+  receivePing
+} = require('./halves');
+const {
+  endSocket,
+  finish,
+  isReceivingDone,
+  listenToSocket,
+  setCloseTimer,
+  socketOnData
+} = require('./socket-events');
 const {
   kConnection,
   kOptions,
@@ -29,15 +43,9 @@ const {
   EventTarget: { addEventListener, removeEventListener }
 } = require('./event-target');
 
+const { CLOSED, CLOSING, CONNECTING, OPEN } = readyStates;
+
 const kAutoPongComplete = Symbol('kAutoPongComplete');
-
-// Methods of the halves of a connection that are passed by while nobody has
-// replaced them.
-const { addListener, emit, on } = Receiver.prototype;
-const { dispatch, send, sendFrame } = Sender.prototype;
-
-// The index of a name is the value of `readyState`.
-const readyStates = ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED'];
 
 /**
  * Makes an object like `{}` that has no room for properties, since it hardly
@@ -79,7 +87,7 @@ class WebSocket extends EventEmitter {
     this._extensions = new Empty();
     this._paused = false;
     this._protocol = '';
-    this._readyState = WebSocket.CONNECTING;
+    this._readyState = CONNECTING;
 
     // Of a connection that the native driver serves, these are made when they
     // are looked at; `undefined` stands for that.
@@ -337,7 +345,7 @@ class WebSocket extends EventEmitter {
 
     listenToSocket(socket);
 
-    this._readyState = WebSocket.OPEN;
+    this._readyState = OPEN;
     this.emit('open');
   }
 
@@ -356,7 +364,7 @@ class WebSocket extends EventEmitter {
       if (this[kReceiver]) this[kReceiver].removeAllListeners();
     }
 
-    this._readyState = WebSocket.CLOSED;
+    this._readyState = CLOSED;
     this.emit('close', this._closeCode, this._closeMessage);
   }
 
@@ -371,13 +379,13 @@ class WebSocket extends EventEmitter {
    * @public
    */
   close(code, data) {
-    if (this.readyState === WebSocket.CLOSED) return;
-    if (this.readyState === WebSocket.CONNECTING) {
+    if (this.readyState === CLOSED) return;
+    if (this.readyState === CONNECTING) {
       abortConnecting(this);
       return;
     }
 
-    if (this.readyState === WebSocket.CLOSING) {
+    if (this.readyState === CLOSING) {
       if (this._closeFrameSent && isReceivingDone(this)) endSocket(this);
       return;
     }
@@ -402,7 +410,7 @@ class WebSocket extends EventEmitter {
       this._sender.close(code, data, !this._isServer, onSent);
     }
 
-    this._readyState = WebSocket.CLOSING;
+    this._readyState = CLOSING;
     setCloseTimer(this);
   }
 
@@ -477,7 +485,7 @@ class WebSocket extends EventEmitter {
    * @public
    */
   send(data, options, cb) {
-    if (this.readyState === WebSocket.CONNECTING) throwConnecting();
+    if (this.readyState === CONNECTING) throwConnecting();
 
     if (typeof options === 'function') {
       cb = options;
@@ -486,7 +494,7 @@ class WebSocket extends EventEmitter {
 
     if (typeof data === 'number') data = data.toString();
 
-    if (this.readyState !== WebSocket.OPEN) {
+    if (this.readyState !== OPEN) {
       sendAfterClose(this, data, cb);
       return;
     }
@@ -537,14 +545,14 @@ class WebSocket extends EventEmitter {
    * @public
    */
   terminate() {
-    if (this.readyState === WebSocket.CLOSED) return;
-    if (this.readyState === WebSocket.CONNECTING) {
+    if (this.readyState === CLOSED) return;
+    if (this.readyState === CONNECTING) {
       abortConnecting(this);
       return;
     }
 
     if (hasConnection(this)) {
-      this._readyState = WebSocket.CLOSING;
+      this._readyState = CLOSING;
       this._socket.destroy();
     }
   }
@@ -552,12 +560,12 @@ class WebSocket extends EventEmitter {
 
 // What is an attribute or a constant of the DOM interface can be enumerated, on
 // the class and on the prototype, and the constants can't be changed.
-readyStates.forEach((name, value) => {
+for (const [name, value] of Object.entries(readyStates)) {
   const constant = { enumerable: true, value };
 
   Object.defineProperty(WebSocket, name, constant);
   Object.defineProperty(WebSocket.prototype, name, constant);
-});
+}
 
 [
   'binaryType',
@@ -614,126 +622,8 @@ function open(websocket, connection, options) {
   uncoverAccessors(websocket);
   createHalves(websocket, true);
 
-  websocket._readyState = WebSocket.OPEN;
+  websocket._readyState = OPEN;
   websocket.emit('open');
-}
-
-/**
- * Make the receiving end of a connection.
- *
- * @param {WebSocket} websocket The connection
- * @return {Receiver} The receiver
- * @private
- */
-function createReceiver(websocket) {
-  const options = websocket[kOptions];
-  const receiver = new Receiver({
-    allowSynchronousEvents: options.allowSynchronousEvents,
-    binaryType: websocket.binaryType,
-    extensions: websocket._extensions,
-    isServer: websocket._isServer,
-    maxBufferedChunks: options.maxBufferedChunks,
-    maxFragments: options.maxFragments,
-    maxPayload: options.maxPayload,
-    skipUTF8Validation: options.skipUTF8Validation
-  });
-
-  receiver[kWebSocket] = websocket;
-  if (isServed(websocket)) receiver._connection = websocket[kConnection];
-
-  receiver.on('conclude', receiverOnConclude);
-  receiver.on('drain', receiverOnDrain);
-  receiver.on('error', receiverOnError);
-  receiver.on('message', receiverOnMessage);
-  receiver.on('ping', receiverOnPing);
-  receiver.on('pong', receiverOnPong);
-
-  return receiver;
-}
-
-/**
- * Make the sending end of a connection.
- *
- * @param {WebSocket} websocket The connection
- * @return {Sender} The sender
- * @private
- */
-function createSender(websocket) {
-  const sender = new Sender(
-    websocket._socket,
-    websocket._extensions,
-    websocket[kOptions].generateMask
-  );
-
-  sender[kWebSocket] = websocket;
-  if (isServed(websocket)) sender._connection = websocket[kConnection];
-
-  sender.onerror = senderOnError;
-  return sender;
-}
-
-/**
- * Make the two ends of a connection if they can't wait: the stream driver needs
- * them, and so does a program that has changed their classes, to see everything
- * that is done with them.
- *
- * @param {WebSocket} websocket The connection
- * @param {Boolean} isServed Whether the native driver serves it
- * @private
- */
-function createHalves(websocket, isServed) {
-  if (!isServed || isReceiverPatched()) {
-    websocket[kReceiver] = createReceiver(websocket);
-  }
-
-  if (!isServed || isSenderPatched()) {
-    websocket[kSender] = createSender(websocket);
-  }
-}
-
-/**
- * Tell whether a program has replaced methods of receivers.
- *
- * @return {Boolean} `true` if it has
- * @private
- */
-function isReceiverPatched() {
-  const { prototype } = Receiver;
-
-  return (
-    prototype.addListener !== addListener ||
-    prototype.emit !== emit ||
-    prototype.on !== on
-  );
-}
-
-/**
- * Tell whether a program has replaced methods of senders.
- *
- * @return {Boolean} `true` if it has
- * @private
- */
-function isSenderPatched() {
-  const { prototype } = Sender;
-
-  return (
-    prototype.dispatch !== dispatch ||
-    prototype.send !== send ||
-    prototype.sendFrame !== sendFrame
-  );
-}
-
-/**
- * Listen to the socket of a connection.
- *
- * @param {Duplex} socket The socket
- * @private
- */
-function listenToSocket(socket) {
-  socket.on('close', socketOnClose);
-  socket.on('data', socketOnData);
-  socket.on('end', socketOnEnd);
-  socket.on('error', socketOnError);
 }
 
 /**
@@ -763,46 +653,6 @@ function uncoverAccessors(websocket) {
 }
 
 /**
- * Tell whether the native driver serves a connection.
- *
- * @param {WebSocket} websocket The connection
- * @return {Boolean} `true` if it does
- * @private
- */
-function isServed(websocket) {
-  const connection = websocket[kConnection];
-
-  return Boolean(connection) && connection.isActive;
-}
-
-/**
- * Tell whether what is sent can go to the native driver without a sender, since
- * there is none and nobody wants to see what it would do.
- *
- * @param {WebSocket} websocket The connection
- * @return {Boolean} `true` if it can
- * @private
- */
-function isDirect(websocket) {
-  return (
-    websocket[kSender] === undefined &&
-    isServed(websocket) &&
-    !isSenderPatched()
-  );
-}
-
-/**
- * End the socket of a connection, if need be without making it.
- *
- * @param {WebSocket} websocket The connection
- * @private
- */
-function endSocket(websocket) {
-  if (websocket[kSocket] !== undefined) websocket._socket.end();
-  else websocket[kConnection].end();
-}
-
-/**
  * Tell whether the second argument of the constructor is the options.
  *
  * @param {*} protocols The argument
@@ -825,24 +675,7 @@ function isOptions(protocols) {
  * @private
  */
 function hasSocket({ readyState }) {
-  return readyState !== WebSocket.CONNECTING && readyState !== WebSocket.CLOSED;
-}
-
-/**
- * Tell whether nothing that the peer may still send matters: there was a close
- * frame, or something that made no sense.
- *
- * @param {WebSocket} websocket The connection
- * @return {Boolean} `true` if it does not
- * @private
- */
-function isReceivingDone(websocket) {
-  const receiver = websocket[kReceiver];
-
-  return (
-    websocket._closeFrameReceived ||
-    (receiver !== undefined && receiver._writableState.errorEmitted)
-  );
+  return readyState !== CONNECTING && readyState !== CLOSED;
 }
 
 /**
@@ -926,7 +759,7 @@ function throwConnecting() {
  * @private
  */
 function sendControlFrame(websocket, method, data, mask, cb) {
-  if (websocket.readyState === WebSocket.CONNECTING) throwConnecting();
+  if (websocket.readyState === CONNECTING) throwConnecting();
 
   // Any of the arguments may be left out.
   if (typeof data === 'function') {
@@ -939,7 +772,7 @@ function sendControlFrame(websocket, method, data, mask, cb) {
 
   if (typeof data === 'number') data = data.toString();
 
-  if (websocket.readyState !== WebSocket.OPEN) {
+  if (websocket.readyState !== OPEN) {
     sendAfterClose(websocket, data, cb);
     return;
   }
@@ -977,291 +810,10 @@ function sendAfterClose(websocket, data, cb) {
     const { readyState } = websocket;
     const err = new Error(
       `WebSocket is not open: readyState ${readyState} ` +
-        `(${readyStates[readyState]})`
+        `(${Object.keys(readyStates)[readyState]})`
     );
 
     process.nextTick(cb, err);
-  }
-}
-
-/**
- * Emit the `'error'` event, once in the life of a connection.
- *
- * @param {WebSocket} websocket The connection
- * @param {Error} err The error
- * @private
- */
-function emitError(websocket, err) {
-  if (websocket._errorEmitted) return;
-
-  websocket._errorEmitted = true;
-  websocket.emit('error', err);
-}
-
-/**
- * Destroy the socket if the closing handshake takes too long.
- *
- * @param {WebSocket} websocket The connection
- * @private
- */
-function setCloseTimer(websocket) {
-  websocket._closeTimer = setTimeout(
-    destroySocket,
-    websocket._closeTimeout,
-    websocket
-  );
-}
-
-/**
- * Destroy the socket of a connection.
- *
- * @param {WebSocket} websocket The connection
- * @private
- */
-function destroySocket(websocket) {
-  websocket._socket.destroy();
-}
-
-/**
- * Resume a stream.
- *
- * @param {Duplex} stream The stream
- * @private
- */
-function resume(stream) {
-  stream.resume();
-}
-
-/**
- * Let the rest of what the peer sends run to waste, so that the end of the
- * stream is reached.
- *
- * @param {Duplex} socket The socket
- * @private
- */
-function discardIncoming(socket) {
-  socket.removeListener('data', socketOnData);
-
-  // Not at once: the listener that was removed may still be running, and pause
-  // the socket when the receiver returns.
-  process.nextTick(resume, socket);
-}
-
-/**
- * The listener of the `'conclude'` event of the receiver.
- *
- * @param {Number} code The close code
- * @param {Buffer} reason The reason
- * @private
- */
-function receiverOnConclude(code, reason) {
-  conclude(this[kWebSocket], code, reason);
-}
-
-/**
- * Handle the close frame of the peer.
- *
- * @param {WebSocket} websocket The connection
- * @param {Number} code The close code
- * @param {Buffer} reason The reason
- * @private
- */
-function conclude(websocket, code, reason) {
-  websocket._closeFrameReceived = true;
-  websocket._closeCode = code;
-
-  // The reason may be a part of something much larger, which would be kept in
-  // memory as long as the `WebSocket` is. The same holds for pooled memory.
-  if (reason.length === 0) {
-    websocket._closeMessage = EMPTY_BUFFER;
-  } else {
-    websocket._closeMessage = Buffer.allocUnsafeSlow(reason.length);
-    websocket._closeMessage.set(reason);
-  }
-
-  const socket = websocket[kSocket];
-
-  if (socket !== undefined) {
-    // The socket is closed and this was still in the receiver.
-    if (socket[kWebSocket] === undefined) return;
-
-    discardIncoming(socket);
-  }
-
-  // 1005 means that there was none in the frame.
-  if (code === 1005) websocket.close();
-  else websocket.close(code, reason);
-}
-
-/**
- * The listener of the `'drain'` event of the receiver.
- *
- * @private
- */
-function receiverOnDrain() {
-  const websocket = this[kWebSocket];
-
-  if (!websocket.isPaused) websocket._socket.resume();
-}
-
-/**
- * The listener of the `'error'` event of the receiver.
- *
- * @param {(RangeError|Error)} err The error
- * @private
- */
-function receiverOnError(err) {
-  const websocket = this[kWebSocket];
-
-  if (websocket._socket[kWebSocket] !== undefined) {
-    discardIncoming(websocket._socket);
-    websocket.close(err[kStatusCode]);
-  }
-
-  emitError(websocket, err);
-}
-
-/**
- * The listener of the `'finish'` event of the receiver, and of `'error'`, if
- * the receiver was still busy when the socket was closed.
- *
- * @private
- */
-function receiverOnFinish() {
-  this[kWebSocket].emitClose();
-}
-
-/**
- * The listener of the `'message'` event of the receiver.
- *
- * @param {(Buffer|ArrayBuffer|Buffer[]|Blob)} data The message
- * @param {Boolean} isBinary Whether it is binary
- * @private
- */
-function receiverOnMessage(data, isBinary) {
-  this[kWebSocket].emit('message', data, isBinary);
-}
-
-/**
- * The listener of the `'ping'` event of the receiver.
- *
- * @param {Buffer} data The payload
- * @private
- */
-function receiverOnPing(data) {
-  receivePing(this[kWebSocket], data);
-}
-
-/**
- * Handle a ping of the peer.
- *
- * @param {WebSocket} websocket The connection
- * @param {Buffer} data The payload
- * @private
- */
-function receivePing(websocket, data) {
-  if (websocket._autoPong && websocket.readyState === WebSocket.OPEN) {
-    const limit = websocket._maxPendingAutoPongs;
-
-    // A peer that sends pings and does not read the answers.
-    if (limit > 0 && websocket._pendingAutoPongs >= limit) {
-      websocket.terminate();
-    } else {
-      websocket._pendingAutoPongs++;
-      websocket.pong(data, !websocket._isServer, websocket._autoPongComplete);
-    }
-  }
-
-  websocket.emit('ping', data);
-}
-
-/**
- * The listener of the `'pong'` event of the receiver.
- *
- * @param {Buffer} data The payload
- * @private
- */
-function receiverOnPong(data) {
-  this[kWebSocket].emit('pong', data);
-}
-
-/**
- * What the sender calls with an error that is not one of the socket.
- *
- * @param {Error} err The error
- * @private
- */
-function senderOnError(err) {
-  const websocket = this[kWebSocket];
-
-  if (websocket.readyState === WebSocket.CLOSED) return;
-  if (websocket.readyState === WebSocket.OPEN) {
-    websocket._readyState = WebSocket.CLOSING;
-    setCloseTimer(websocket);
-  }
-
-  // Not destroyed: what the peer is about to send may still be wanted. If it
-  // takes too long there is the timer, set here or when the closing began.
-  this._socket.end();
-
-  emitError(websocket, err);
-}
-
-/**
- * The listener of the `'close'` event of the socket.
- *
- * @private
- */
-function socketOnClose() {
-  const websocket = this[kWebSocket];
-
-  this.removeListener('close', socketOnClose);
-  this.removeListener('data', socketOnData);
-  this.removeListener('end', socketOnEnd);
-
-  websocket._readyState = WebSocket.CLOSING;
-
-  // A paused socket that is destroyed still holds what came in. A flowing one
-  // has handed over everything, and one that has ended has nothing.
-  const { endEmitted, length } = this._readableState;
-
-  if (!endEmitted && length !== 0 && !isReceivingDone(websocket)) {
-    websocket._receiver.write(this.read(length));
-  }
-
-  if (websocket[kReceiver]) finishReceiver(websocket);
-
-  this[kWebSocket] = undefined;
-
-  finish(websocket);
-}
-
-/**
- * Close a connection whose socket is closed, as soon as its receiver is done.
- *
- * @param {WebSocket} websocket The connection
- * @private
- */
-function finish(websocket) {
-  const receiver = websocket[kReceiver];
-
-  clearTimeout(websocket._closeTimer);
-
-  // What there was no need to make has nothing left to do. But it would have
-  // finished in the next tick, unless it did so at the close frame.
-  if (receiver === undefined) {
-    if (websocket._closeFrameReceived) websocket.emitClose();
-    else process.nextTick(emitClose, websocket);
-    return;
-  }
-
-  const { errorEmitted, finished } = receiver._writableState;
-
-  if (finished || errorEmitted) {
-    websocket.emitClose();
-  } else {
-    receiver.on('error', receiverOnFinish);
-    receiver.on('finish', receiverOnFinish);
   }
 }
 
@@ -1278,74 +830,4 @@ function hasTypeOnly(options) {
     'binary' in options &&
     !('compress' in options || 'fin' in options || 'mask' in options)
   );
-}
-
-/**
- * Tell a receiver that nothing more comes. Saying so again would change nothing,
- * but Node.js would make an error of it first, which takes its time.
- *
- * @param {WebSocket} websocket The connection
- * @private
- */
-function finishReceiver(websocket) {
-  const receiver = websocket._receiver;
-
-  if (!receiver.writableEnded) receiver.end();
-}
-
-/**
- * Emit the `'close'` event.
- *
- * @param {WebSocket} websocket The connection
- * @private
- */
-function emitClose(websocket) {
-  websocket.emitClose();
-}
-
-/**
- * The listener of the `'data'` event of the socket.
- *
- * @param {Buffer} chunk What was received
- * @private
- */
-function socketOnData(chunk) {
-  if (!this[kWebSocket]._receiver.write(chunk)) this.pause();
-}
-
-/**
- * The listener of the `'end'` event of the socket.
- *
- * @private
- */
-function socketOnEnd() {
-  const websocket = this[kWebSocket];
-
-  websocket._readyState = WebSocket.CLOSING;
-
-  // Unless there was a close frame, it is to have finished when the socket is
-  // closed.
-  if (websocket[kReceiver] || !websocket._closeFrameReceived) {
-    finishReceiver(websocket);
-  }
-
-  if (!this.writableEnded) this.end();
-}
-
-/**
- * The listener of the `'error'` event of the socket. It is not reported: what
- * the user gets to know is that the connection was closed, with code 1006.
- *
- * @private
- */
-function socketOnError() {
-  const websocket = this[kWebSocket];
-
-  this.removeListener('error', socketOnError);
-  this.on('error', NOOP);
-
-  if (websocket) {
-    websocket._readyState = WebSocket.CLOSING;
-    this.destroy();
-  }
 }
