@@ -4,37 +4,27 @@ const EventEmitter = require('events');
 const http = require('http');
 
 const { acceptKey } = require('./binding');
-const extension = require('./extension');
 const native = require('./native');
-const PerMessageDeflate = require('./permessage-deflate');
-const subprotocol = require('./subprotocol');
-const upgradeRequest = require('./upgrade-request');
 const WebSocket = require('./websocket');
 const { CLOSE_TIMEOUT, kWebSocket } = require('./constants');
-
-// The base64 form of 16 bytes (RFC 6455, 4.2.1).
-const KEY_REGEX = /^[+/0-9A-Za-z]{22}==$/;
-
-// The beginning of the response, up to the value of the last field.
-const RESPONSE =
-  'HTTP/1.1 101 Switching Protocols\r\n' +
-  'Upgrade: websocket\r\n' +
-  'Connection: Upgrade\r\n' +
-  'Sec-WebSocket-Accept: ';
+const { accept, readUrl } = require('./native-acceptance');
+const {
+  abortHandshake,
+  acceptExtensions,
+  findFault,
+  formatExtensions,
+  parseProtocols,
+  readLimits,
+  rejectRequest
+} = require('./server-handshake');
 
 const { emit } = EventEmitter.prototype;
-
-const PROTOCOL_FIELD = /\r\nsec-websocket-protocol:[ \t]*(.*?)[ \t]*\r\n/i;
-const EXTENSIONS_FIELD = /\r\nsec-websocket-extensions:[ \t]*(.*?)[ \t]*\r\n/i;
 
 /**
  * How many iterations of the event loop it may take until that has noticed that
  * a server listens.
  */
 const ATTEMPTS = 3;
-
-/** The options of the connections. */
-const kLimits = Symbol('kLimits');
 
 /** The listener of the `'close'` events of the clients. */
 const kOnClose = Symbol('kOnClose');
@@ -367,11 +357,9 @@ class WebSocketServer extends EventEmitter {
       }
     }
 
-    const name = PerMessageDeflate.extensionName;
+    const value = formatExtensions(extensions);
 
-    if (extensions[name]) {
-      const value = extension.format({ [name]: [extensions[name].params] });
-
+    if (value) {
       headers.push(`Sec-WebSocket-Extensions: ${value}`);
       ws._extensions = extensions;
     }
@@ -445,8 +433,8 @@ function addListeners(emitter, listeners) {
 function listenNatively(server, httpServer, attempts) {
   if (server._server !== httpServer || !canAccept(server)) return;
 
-  const isTooEarly = native.listen(httpServer, (listener, id, head, accept) => {
-    return acceptNatively(server, listener, id, head, accept);
+  const isTooEarly = native.listen(httpServer, (listener, id, head, answer) => {
+    return acceptNatively(server, listener, id, head, answer);
   });
 
   if (isTooEarly && attempts > 1) {
@@ -485,117 +473,27 @@ function canAccept(server) {
  * @param {NativeListener} listener The listener
  * @param {Number} id The id of the connection
  * @param {String} head The head of the request
- * @param {String} accept The `Sec-WebSocket-Accept` that answers it
+ * @param {String} answer The `Sec-WebSocket-Accept` that answers it
  * @return {Boolean} `false` if Node is to handle it
  * @private
  */
-function acceptNatively(server, listener, id, head, accept) {
-  if (!canAccept(server)) return false;
-
+function acceptNatively(server, listener, id, head, answer) {
   const { options } = server;
-  const name = PerMessageDeflate.extensionName;
-  let protocols;
-  let extensions;
-
-  // The request is well-formed, but what it asks for may not be.
-  try {
-    protocols = parseProtocols(readField(head, PROTOCOL_FIELD));
-    extensions = options.perMessageDeflate
-      ? acceptExtensions(readField(head, EXTENSIONS_FIELD), options)
-      : {};
-  } catch {
-    return false;
-  }
-
-  if (protocols.size && options.handleProtocols) return false;
-  if (options.path && !shouldHandle.call(server, { url: readUrl(head) })) {
-    return false;
-  }
-
-  const ws = new options.WebSocket(null, undefined, options);
-  const req = upgradeRequest(head, ws);
-  let fields = '';
-
-  if (protocols.size) {
-    ws._protocol = protocols.values().next().value;
-    fields += `\r\nSec-WebSocket-Protocol: ${ws._protocol}`;
-  }
-
-  if (extensions[name]) {
-    const value = extension.format({ [name]: [extensions[name].params] });
-
-    fields += `\r\nSec-WebSocket-Extensions: ${value}`;
-    ws._extensions = extensions;
-  }
-
-  native.open(
-    ws,
-    { listener, id, received: head.length },
-    [`${RESPONSE}${accept}${fields}\r\n\r\n`],
-    readLimits(server)
-  );
-
-  track(server, ws);
-  server.emit('connection', ws, req);
-  return true;
-}
-
-/**
- * Read the options that a connection has from its server. Connections share them
- * while they do not change.
- *
- * @param {WebSocketServer} server The server
- * @return {Object} The options
- * @private
- */
-function readLimits(server) {
-  const { [kLimits]: limits, options } = server;
 
   if (
-    limits === undefined ||
-    limits.allowSynchronousEvents !== options.allowSynchronousEvents ||
-    limits.maxBufferedChunks !== options.maxBufferedChunks ||
-    limits.maxFragments !== options.maxFragments ||
-    limits.maxPayload !== options.maxPayload ||
-    limits.skipUTF8Validation !== options.skipUTF8Validation
+    !canAccept(server) ||
+    (options.path && !shouldHandle.call(server, { url: readUrl(head) }))
   ) {
-    server[kLimits] = {
-      allowSynchronousEvents: options.allowSynchronousEvents,
-      maxBufferedChunks: options.maxBufferedChunks,
-      maxFragments: options.maxFragments,
-      maxPayload: options.maxPayload,
-      skipUTF8Validation: options.skipUTF8Validation
-    };
+    return false;
   }
 
-  return server[kLimits];
-}
+  const accepted = accept(server, { listener, id, head, answer });
 
-/**
- * Read a field of a head that has it once at the most.
- *
- * @param {String} head The head
- * @param {RegExp} field The field
- * @return {(String|undefined)} Its value, if it is there
- * @private
- */
-function readField(head, field) {
-  const match = field.exec(head);
+  if (accepted === null) return false;
 
-  return match === null ? undefined : match[1];
-}
-
-/**
- * Read what a request is for.
- *
- * @param {String} head The head
- * @return {String} The target
- * @private
- */
-function readUrl(head) {
-  const start = head.indexOf(' ') + 1;
-
-  return head.slice(start, head.indexOf(' ', start));
+  track(server, accepted.ws);
+  server.emit('connection', accepted.ws, accepted.req);
+  return true;
 }
 
 /**
@@ -640,141 +538,4 @@ function emitClose(server) {
  */
 function socketOnError() {
   this.destroy();
-}
-
-/**
- * Look for what is wrong with a request (RFC 6455, 4.2.1).
- *
- * @param {http.IncomingMessage} req The request
- * @param {(String|undefined)} key The value of the `Sec-WebSocket-Key` header
- * @param {Number} version The value of the `Sec-WebSocket-Version` header
- * @return {(Object|null)} What to answer, `null` if nothing is wrong
- * @private
- */
-function findFault(req, key, version) {
-  const { upgrade } = req.headers;
-
-  if (req.method !== 'GET') {
-    return { code: 405, message: 'Invalid HTTP method' };
-  }
-
-  if (upgrade === undefined || upgrade.toLowerCase() !== 'websocket') {
-    return { code: 400, message: 'Invalid Upgrade header' };
-  }
-
-  if (key === undefined || !KEY_REGEX.test(key)) {
-    return {
-      code: 400,
-      message: 'Missing or invalid Sec-WebSocket-Key header'
-    };
-  }
-
-  if (version !== 13 && version !== 8) {
-    return {
-      code: 400,
-      message: 'Missing or invalid Sec-WebSocket-Version header',
-      headers: { 'Sec-WebSocket-Version': '13, 8' }
-    };
-  }
-
-  return null;
-}
-
-/**
- * Get the subprotocols that a request offers.
- *
- * @param {String} [header] The value of the header
- * @return {Set} The subprotocols
- * @throws {SyntaxError} If the syntax is wrong
- * @private
- */
-function parseProtocols(header) {
-  return header === undefined ? new Set() : subprotocol.parse(header);
-}
-
-/**
- * Accept what a request offers of the extensions that the server has.
- *
- * @param {(String|undefined)} header The value of the header
- * @param {Object} options The options of the server
- * @return {Object} The extensions by name
- * @throws {Error} If the syntax is wrong or no offer is acceptable
- * @private
- */
-function acceptExtensions(header, { maxPayload, perMessageDeflate: options }) {
-  const extensions = {};
-
-  if (!options || header === undefined) return extensions;
-
-  const name = PerMessageDeflate.extensionName;
-  const perMessageDeflate = new PerMessageDeflate({
-    ...options,
-    isServer: true,
-    maxPayload
-  });
-  const offers = extension.parse(header);
-
-  if (offers[name]) {
-    perMessageDeflate.accept(offers[name]);
-    extensions[name] = perMessageDeflate;
-  }
-
-  return extensions;
-}
-
-/**
- * Answer a request with an error and close the connection.
- *
- * @param {Duplex} socket The socket the request came on
- * @param {Number} code The status code
- * @param {String} [message] The body
- * @param {Object} [headers] Further headers
- * @private
- */
-function abortHandshake(socket, code, message, headers) {
-  const reason = http.STATUS_CODES[code];
-  const body = message || reason;
-  const fields = {
-    Connection: 'close',
-    'Content-Type': 'text/html',
-    'Content-Length': Buffer.byteLength(body),
-    ...headers
-  };
-
-  const lines = [
-    `HTTP/1.1 ${code} ${reason}`,
-    ...Object.keys(fields).map((name) => `${name}: ${fields[name]}`),
-    '',
-    body
-  ];
-
-  // The client may keep its side open for as long as it likes. If the user has
-  // ended the socket before, `end()` fails and the error destroys it.
-  socket.once('finish', socket.destroy);
-  socket.end(lines.join('\r\n'));
-}
-
-/**
- * Turn a faulty request down. With a listener for `'wsClientError'` that is the
- * task of the user.
- *
- * @param {WebSocketServer} server The server
- * @param {http.IncomingMessage} req The request
- * @param {Duplex} socket The socket it came on
- * @param {Object} fault What is wrong
- * @param {Number} fault.code The status code
- * @param {String} fault.message The body
- * @param {Object} [fault.headers] Further headers
- * @private
- */
-function rejectRequest(server, req, socket, { code, message, headers }) {
-  if (server.listenerCount('wsClientError') === 0) {
-    abortHandshake(socket, code, message, headers);
-    return;
-  }
-
-  const err = new Error(message);
-
-  Error.captureStackTrace(err, rejectRequest);
-  server.emit('wsClientError', err, socket, req);
 }
