@@ -4,6 +4,8 @@ const assert = require('node:assert/strict');
 const zlib = require('node:zlib');
 const { it } = require('node:test');
 
+const { closePayload, deflate, frame, masked } = require('./helpers/frames');
+const { KEY, upgradeRequest } = require('./helpers/handshake');
 const {
   FORMS,
   client,
@@ -13,15 +15,7 @@ const {
   serve
 } = require('./helpers/pair');
 const { delay, once, suite, until } = require('./helpers/suite');
-const {
-  KEY,
-  RawPeer,
-  closePayload,
-  frame,
-  masked,
-  rawServer,
-  upgradeRequest
-} = require('./helpers/wire');
+const { RawPeer, rawServer } = require('./helpers/wire');
 
 const MAX_PAYLOAD = 1000;
 
@@ -76,13 +70,13 @@ const unsupported = failure(
  * error of the server.
  */
 const BAD_FRAMES = [
-  ['a text frame without a mask', frame({ opcode: 1, payload: 'a' }), noMask],
-  ['a ping without a mask', frame({ opcode: 9 }), noMask],
-  ['RSV1 without an extension', masked(1, 'a', { rsv1: true }), rsv1],
-  ['RSV2', masked(1, 'a', { rsv2: true }), rsv23],
-  ['RSV3', masked(2, 'a', { rsv3: true }), rsv23],
-  ['RSV1 and RSV2', masked(2, 'a', { rsv1: true, rsv2: true }), rsv23],
-  ['RSV1 in a ping', masked(9, 'a', { rsv1: true }), rsv1],
+  ['a text frame without a mask', frame(1, 'a'), noMask],
+  ['a ping without a mask', frame(9), noMask],
+  ['RSV1 without an extension', masked(1, 'a', { rsv: 4 }), rsv1],
+  ['RSV2', masked(1, 'a', { rsv: 2 }), rsv23],
+  ['RSV3', masked(2, 'a', { rsv: 1 }), rsv23],
+  ['RSV1 and RSV2', masked(2, 'a', { rsv: 6 }), rsv23],
+  ['RSV1 in a ping', masked(9, 'a', { rsv: 4 }), rsv1],
   ...[3, 4, 5, 6, 7, 11, 12, 13, 14, 15].map((value) => [
     `opcode ${value}`,
     masked(value, 'a'),
@@ -476,24 +470,23 @@ suite('bad input', () => {
     });
     const flushed = (data) =>
       zlib.deflateRawSync(data, { finishFlush: zlib.constants.Z_SYNC_FLUSH });
-    const deflate = (data) => flushed(data).subarray(0, -4);
     const request = {
       path: '/chat',
       headers: { 'Sec-WebSocket-Extensions': 'permessage-deflate' }
     };
 
     for (const [frames, expected] of [
-      [[masked(1, deflate('a'.repeat(1000)), { rsv1: true })], null],
-      [[masked(1, deflate('a'.repeat(1001)), { rsv1: true })], tooLong],
-      [[masked(2, deflate(Buffer.alloc(1 << 24)), { rsv1: true })], tooLong],
+      [[masked(1, deflate('a'.repeat(1000)), { rsv: 4 })], null],
+      [[masked(1, deflate('a'.repeat(1001)), { rsv: 4 })], tooLong],
+      [[masked(2, deflate(Buffer.alloc(1 << 24)), { rsv: 4 })], tooLong],
       [
         [
-          masked(2, flushed(Buffer.alloc(600)), { rsv1: true, fin: false }),
+          masked(2, flushed(Buffer.alloc(600)), { rsv: 4, fin: false }),
           masked(0, deflate(Buffer.alloc(600)))
         ],
         tooLong
       ],
-      [[masked(1, deflate(Buffer.from([0xff])), { rsv1: true })], utf8]
+      [[masked(1, deflate(Buffer.from([0xff])), { rsv: 4 })], utf8]
     ]) {
       const connection = once(served.wss, 'connection');
       const peer = await RawPeer.open(t, served.target, request);
@@ -532,7 +525,7 @@ suite('bad input', () => {
       const [ws] = await connection;
       const error = once(ws, 'error');
 
-      peer.write(masked(2, Buffer.from(bytes), { rsv1: true }));
+      peer.write(masked(2, Buffer.from(bytes), { rsv: 4 }));
 
       const [err] = await error;
 
@@ -553,24 +546,16 @@ suite('bad input', () => {
         masked(1, 'a'),
         invalidFrame('UNEXPECTED_MASK', 'MASK must be clear')
       ],
-      ['RSV1', frame({ opcode: 1, rsv1: true }), rsv1],
-      ['RSV2', frame({ opcode: 1, rsv2: true }), rsv23],
-      ['opcode 5', frame({ opcode: 5 }), opcode(5)],
-      ['a continuation of nothing', frame({ opcode: 0 }), opcode(0)],
-      ['a fragmented pong', frame({ opcode: 10, fin: false }), noFin],
-      [
-        'a ping of 126 bytes',
-        frame({ opcode: 9, payload: 'a'.repeat(126) }),
-        controlLength(126)
-      ],
-      ['bad text', frame({ opcode: 1, payload: Buffer.from([0xc3]) }), utf8],
-      [
-        'close code 1005',
-        frame({ opcode: 8, payload: closePayload(1005) }),
-        closeCode(1005)
-      ],
-      ['too much', frame({ opcode: 2, length: MAX_PAYLOAD + 1 }), tooLong],
-      ['2^63 bytes', frame({ opcode: 2, length: 2n ** 63n }), unsupported]
+      ['RSV1', frame(1, '', { rsv: 4 }), rsv1],
+      ['RSV2', frame(1, '', { rsv: 2 }), rsv23],
+      ['opcode 5', frame(5), opcode(5)],
+      ['a continuation of nothing', frame(0), opcode(0)],
+      ['a fragmented pong', frame(10, '', { fin: false }), noFin],
+      ['a ping of 126 bytes', frame(9, 'a'.repeat(126)), controlLength(126)],
+      ['bad text', frame(1, Buffer.from([0xc3])), utf8],
+      ['close code 1005', frame(8, closePayload(1005)), closeCode(1005)],
+      ['too much', frame(2, '', { length: MAX_PAYLOAD + 1 }), tooLong],
+      ['2^63 bytes', frame(2, '', { length: 2n ** 63n }), unsupported]
     ];
 
     for (const [title, bytes, expected] of cases) {

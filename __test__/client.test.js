@@ -9,6 +9,8 @@ const { it } = require('node:test');
 
 const WebSocket = require('..');
 
+const { frame } = require('./helpers/frames');
+const { acceptUpgrade } = require('./helpers/handshake');
 const {
   certificate,
   client,
@@ -21,7 +23,7 @@ const {
   unusedPort
 } = require('./helpers/pair');
 const { delay, once, suite } = require('./helpers/suite');
-const { acceptUpgrade, frame, rawServer } = require('./helpers/wire');
+const { rawServer } = require('./helpers/wire');
 
 /**
  * Starts an HTTP server that answers every request, upgrade or not, in the same
@@ -716,9 +718,9 @@ suite('client', () => {
     ws.send('whole', { compress: true });
 
     for (let i = 0; i < 8; i++) {
-      const { fin, rsv1, opcode, mask, payload } = await peer.frame();
+      const { fin, rsv, opcode, mask, payload } = await peer.frame();
 
-      seen.push([fin, rsv1, opcode, mask !== null, payload.toString()]);
+      seen.push([fin, rsv === 4, opcode, mask !== null, payload.toString()]);
     }
 
     assert.deepEqual(seen, [
@@ -1163,7 +1165,7 @@ suite('client', () => {
 
     const seen = [];
 
-    for (let i = 0; i < 3; i++) seen.push((await peer.frame()).rsv1);
+    for (let i = 0; i < 3; i++) seen.push((await peer.frame()).rsv === 4);
     assert.deepEqual(seen, [false, true, false]);
   });
 
@@ -1286,8 +1288,8 @@ suite('client', () => {
     const url = await rawServer(t, null, (head) =>
       Buffer.concat([
         Buffer.from(acceptUpgrade(head)),
-        frame({ opcode: 1, payload: 'early' }),
-        frame({ opcode: 9, payload: 'ping' })
+        frame(1, 'early'),
+        frame(9, 'ping')
       ])
     );
     const ws = client(t, url);

@@ -10,9 +10,10 @@ const { it } = require('node:test');
 const WebSocket = require('..');
 
 const { Child } = require('./helpers/child');
+const { masked } = require('./helpers/frames');
 const { closed, connect, listen, messages, serve } = require('./helpers/pair');
 const { delay, once, suite, until } = require('./helpers/suite');
-const { RawPeer, masked } = require('./helpers/wire');
+const { RawPeer } = require('./helpers/wire');
 
 const MIB = 1 << 20;
 

@@ -11,13 +11,10 @@ const { it } = require('node:test');
 const WebSocket = require('..');
 const { stats } = require('../lib/native');
 
+const { closePayload, masked } = require('./helpers/frames');
+const { upgradeRequest } = require('./helpers/handshake');
 const { delay, once, suite, until } = require('./helpers/suite');
-const {
-  RawPeer,
-  closePayload,
-  masked,
-  upgradeRequest
-} = require('./helpers/wire');
+const { RawPeer } = require('./helpers/wire');
 
 // Elsewhere Node's HTTP server accepts every connection.
 const skip =

@@ -7,6 +7,8 @@ const { it } = require('node:test');
 
 const WebSocket = require('..');
 
+const { masked } = require('./helpers/frames');
+const { upgradeRequest } = require('./helpers/handshake');
 const {
   FORMS,
   client,
@@ -18,7 +20,7 @@ const {
   serve
 } = require('./helpers/pair');
 const { delay, once, suite, until } = require('./helpers/suite');
-const { RawPeer, masked, upgradeRequest } = require('./helpers/wire');
+const { RawPeer } = require('./helpers/wire');
 
 const { WebSocketServer } = WebSocket;
 

@@ -11,6 +11,8 @@ const { Duplex, PassThrough, Writable } = require('node:stream');
 const WebSocket = require('..');
 
 const { duplexPair } = require('./helpers/duplex');
+const { frame, masked } = require('./helpers/frames');
+const { acceptUpgrade } = require('./helpers/handshake');
 const {
   client,
   closed,
@@ -21,7 +23,7 @@ const {
   serve
 } = require('./helpers/pair');
 const { delay, once, suite, until } = require('./helpers/suite');
-const { RawPeer, acceptUpgrade, frame, masked } = require('./helpers/wire');
+const { RawPeer } = require('./helpers/wire');
 
 const { PerMessageDeflate, Sender } = WebSocket;
 
@@ -287,7 +289,7 @@ suite('socket', () => {
     const before = socket.bytesWritten;
 
     await new Promise((resolve) => {
-      socket.write(frame({ opcode: 1, payload: 'ü' }), resolve);
+      socket.write(frame(1, 'ü'), resolve);
     });
     assert.equal(socket.bytesWritten - before, 4);
   });
@@ -328,7 +330,7 @@ suite('socket', () => {
     for (const step of [
       () => peer.write(masked(1, 'in')),
       () => ws.send('out'),
-      () => socket.write(frame({ opcode: 1, payload: 'raw' }))
+      () => socket.write(frame(1, 'raw'))
     ]) {
       for (let i = 0; i < 5; i++) {
         step();
@@ -399,7 +401,7 @@ suite('socket', () => {
     socket.cork();
     socket.cork();
     ws.send('one');
-    socket.write(frame({ opcode: 1, payload: 'two' }));
+    socket.write(frame(1, 'two'));
     ws.send('three');
     assert.equal(socket.writableCorked, 2);
     assert.equal(socket.writableLength, 5 + 5 + 7);
@@ -424,12 +426,12 @@ suite('socket', () => {
     let drains = 0;
 
     socket.on('drain', () => drains++);
-    assert.equal(socket.write(frame({ opcode: 1, payload: 'small' })), true);
+    assert.equal(socket.write(frame(1, 'small')), true);
     await peer.frame();
     peer.socket.pause();
     ws.send(big);
     assert.equal(socket.writableNeedDrain, true);
-    assert.equal(socket.write(frame({ opcode: 1, payload: 'more' })), false);
+    assert.equal(socket.write(frame(1, 'more')), false);
     assert.ok(socket.writableLength >= socket.writableHighWaterMark);
     await delay(50);
     assert.equal(drains, 0, 'nothing has been read, but there is room');
@@ -542,7 +544,7 @@ suite('socket', () => {
     const { peer, ws, socket } = await rawPair(t);
 
     ws.send(Buffer.alloc(1 << 20));
-    socket.end(frame({ opcode: 1, payload: 'last' }));
+    socket.end(frame(1, 'last'));
     assert.equal(socket.writableEnded, true);
     assert.equal((await peer.frame()).payload.length, 1 << 20);
     assert.equal((await peer.frame()).payload.toString(), 'last');
@@ -659,7 +661,7 @@ suite('socket', () => {
       take(socket);
       assert.ok(ws.bufferedAmount > 0 && ws.bufferedAmount <= before);
       for (let i = count / 2; i < count; i++) send(i);
-      socket.write(frame({ opcode: 1, payload: 'last' }));
+      socket.write(frame(1, 'last'));
       peer.socket.resume();
 
       for (let i = 0; i < count; i++) {

@@ -8,6 +8,7 @@ const { pipeline } = require('node:stream/promises');
 
 const WebSocket = require('..');
 
+const { masked } = require('./helpers/frames');
 const {
   client,
   closed,
@@ -15,9 +16,9 @@ const {
   pair,
   unusedPort
 } = require('./helpers/pair');
-const { once, suite } = require('./helpers/suite');
-const { RawPeer, masked } = require('./helpers/wire');
 const { serve } = require('./helpers/pair');
+const { once, suite } = require('./helpers/suite');
+const { RawPeer } = require('./helpers/wire');
 
 const { createWebSocketStream } = WebSocket;
 

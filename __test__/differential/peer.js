@@ -1,7 +1,7 @@
 'use strict';
 
 const { describe } = require('./recorder');
-const { closePayload, frame, parseFrames } = require('./frames');
+const { closePayload, frame, parseFrames } = require('../helpers/frames');
 
 const NAMES = {
   0: 'continuation',
@@ -185,7 +185,7 @@ class Peer {
       const flags =
         (item.fin ? '' : ' unfinished') +
         (item.rsv ? ` rsv=${item.rsv}` : '') +
-        (item.masked ? ' masked' : '');
+        (item.mask ? ' masked' : '');
       const name = NAMES[item.opcode] || `opcode ${item.opcode}`;
       log(`peer got ${name}${flags}`, item.payload);
     }

@@ -5,12 +5,10 @@ const http = require('http');
 const net = require('net');
 const os = require('os');
 const path = require('path');
-const { createHash } = require('crypto');
 
 const { Peer } = require('./peer');
+const { acceptUpgrade, upgradeRequest } = require('../helpers/handshake');
 
-const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
-const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 const EVENTS = ['open', 'upgrade', 'message', 'ping', 'pong', 'error', 'close'];
 
 /**
@@ -225,54 +223,21 @@ class Toolbox {
   /**
    * Makes the bytes of an opening handshake.
    *
-   * @param {Object} [options] Options object
-   * @param {String} [options.line] The request line
-   * @param {Object} [options.headers] Headers that are added or, when their
-   *     value is `undefined`, left out
+   * @param {Object} [options] Options of `upgradeRequest()`
    * @return {String} The request
    */
-  request({ line = 'GET / HTTP/1.1', headers } = {}) {
-    const all = {
-      Host: 'localhost',
-      Connection: 'Upgrade',
-      Upgrade: 'websocket',
-      'Sec-WebSocket-Key': KEY,
-      'Sec-WebSocket-Version': '13',
-      ...headers
-    };
-    const lines = [line];
-    for (const [name, value] of Object.entries(all)) {
-      if (value === undefined) continue;
-      for (const item of [].concat(value)) lines.push(`${name}: ${item}`);
-    }
-    return `${lines.join('\r\n')}\r\n\r\n`;
+  request(options) {
+    return upgradeRequest(options);
   }
 
   /**
    * Makes the bytes of the answer to an opening handshake.
    *
-   * @param {String} head The request
-   * @param {Object} [headers] Headers that are added, replaced or, when their
-   *     value is `undefined`, left out
-   * @param {String} [line] The status line
+   * @param {...*} args Arguments of `acceptUpgrade()`
    * @return {String} The answer
    */
-  answer(head, headers, line = 'HTTP/1.1 101 Switching Protocols') {
-    const key = /^sec-websocket-key: (.*)\r$/im.exec(head)[1];
-    const all = {
-      Upgrade: 'websocket',
-      Connection: 'Upgrade',
-      'Sec-WebSocket-Accept': createHash('sha1')
-        .update(key + GUID)
-        .digest('base64'),
-      ...headers
-    };
-    const lines = [line];
-    for (const [name, value] of Object.entries(all)) {
-      if (value === undefined) continue;
-      for (const item of [].concat(value)) lines.push(`${name}: ${item}`);
-    }
-    return `${lines.join('\r\n')}\r\n\r\n`;
+  answer(...args) {
+    return acceptUpgrade(...args);
   }
 
   /**
@@ -412,4 +377,4 @@ class Toolbox {
   }
 }
 
-module.exports = { KEY, Toolbox };
+module.exports = { Toolbox };

@@ -2,147 +2,19 @@
 
 const assert = require('node:assert/strict');
 const net = require('node:net');
-const { createHash } = require('node:crypto');
 
+const { parseFrames } = require('./frames');
+const {
+  KEY,
+  acceptKey,
+  acceptUpgrade,
+  upgradeRequest
+} = require('./handshake');
 const { within } = require('./suite');
-
-const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
-const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
-const MASK = Buffer.from([0x12, 0x34, 0x56, 0x78]);
-
-/**
- * Makes the bytes of a frame. Nothing is checked: most of the frames made here
- * break the rules. (RFC 6455, section 5.2)
- *
- * @param {Object} options The fields of the frame
- * @param {Boolean} [options.fin=true] The FIN bit
- * @param {Boolean} [options.rsv1=false] The RSV1 bit
- * @param {Boolean} [options.rsv2=false] The RSV2 bit
- * @param {Boolean} [options.rsv3=false] The RSV3 bit
- * @param {Number} options.opcode The opcode
- * @param {(Buffer|Boolean)} [options.mask=false] The masking key, or whether to
- *     use one
- * @param {(Buffer|String)} [options.payload] The payload
- * @param {(BigInt|Number)} [options.length] The length to claim, if it is not
- *     that of the payload
- * @return {Buffer} The frame
- * @public
- */
-function frame(options) {
-  const payload = Buffer.from(options.payload || '');
-  const length = options.length === undefined ? payload.length : options.length;
-  const masked = options.mask ? 0x80 : 0;
-  const first =
-    (options.fin === false ? 0 : 0x80) |
-    (options.rsv1 ? 0x40 : 0) |
-    (options.rsv2 ? 0x20 : 0) |
-    (options.rsv3 ? 0x10 : 0) |
-    options.opcode;
-  const parts = [];
-
-  if (length < 126) {
-    parts.push(Buffer.from([first, masked | Number(length)]));
-  } else if (length < 65536) {
-    const head = Buffer.from([first, masked | 126, 0, 0]);
-
-    head.writeUInt16BE(Number(length), 2);
-    parts.push(head);
-  } else {
-    const head = Buffer.alloc(10);
-
-    head[0] = first;
-    head[1] = masked | 127;
-    head.writeBigUInt64BE(BigInt(length), 2);
-    parts.push(head);
-  }
-
-  if (masked) {
-    const key = options.mask === true ? MASK : options.mask;
-
-    parts.push(
-      key,
-      payload.map((byte, i) => byte ^ key[i & 3])
-    );
-  } else {
-    parts.push(payload);
-  }
-
-  return Buffer.concat(parts);
-}
-
-/**
- * Makes the bytes of a masked frame, as a client sends it.
- *
- * @param {Number} opcode The opcode
- * @param {(Buffer|String)} [payload] The payload
- * @param {Object} [options] Other fields of the frame
- * @return {Buffer} The frame
- * @public
- */
-function masked(opcode, payload, options) {
-  return frame({ mask: true, opcode, payload, ...options });
-}
-
-/**
- * Makes the payload of a close frame.
- *
- * @param {Number} code The close code
- * @param {(Buffer|String)} [reason] The reason
- * @return {Buffer} The payload
- * @public
- */
-function closePayload(code, reason = '') {
-  const head = Buffer.alloc(2);
-
-  head.writeUInt16BE(code);
-  return Buffer.concat([head, Buffer.from(reason)]);
-}
-
-/**
- * Makes the head of an upgrade request.
- *
- * @param {Object} [options] What differs from a good request
- * @param {String} [options.method=GET] The method
- * @param {String} [options.path=/] The path
- * @param {Object} [options.headers] The headers to add, replace or (when
- *     `undefined`) leave out
- * @return {String} The head
- * @public
- */
-function upgradeRequest({ method = 'GET', path = '/', headers } = {}) {
-  const all = {
-    Host: 'localhost',
-    Upgrade: 'websocket',
-    Connection: 'Upgrade',
-    'Sec-WebSocket-Key': KEY,
-    'Sec-WebSocket-Version': '13',
-    ...headers
-  };
-  const lines = [`${method} ${path} HTTP/1.1`];
-
-  for (const [name, value] of Object.entries(all)) {
-    if (value !== undefined) lines.push(`${name}: ${value}`);
-  }
-
-  return lines.join('\r\n') + '\r\n\r\n';
-}
-
-/**
- * Computes the value of the `Sec-WebSocket-Accept` header.
- *
- * @param {String} key The value of the `Sec-WebSocket-Key` header
- * @return {String} The value
- * @public
- */
-function acceptKey(key) {
-  return createHash('sha1')
-    .update(key + GUID)
-    .digest('base64');
-}
 
 /**
  * A peer made of a bare socket, which sends the bytes it is told to send and
- * takes apart what comes back with a parser of its own.
+ * takes apart what comes back.
  */
 class RawPeer {
   /**
@@ -317,49 +189,11 @@ class RawPeer {
    * @return {(Object|undefined)} The fields of the frame, if it is complete
    */
   _takeFrame() {
-    const bytes = this._bytes;
-    let offset = 2;
+    const { frames, rest, missing } = parseFrames(this._bytes, 1);
 
-    if (bytes.length < offset) return;
-
-    let length = bytes[1] & 0x7f;
-
-    if (length === 126) {
-      if (bytes.length < 4) return;
-      length = bytes.readUInt16BE(2);
-      offset = 4;
-    } else if (length === 127) {
-      if (bytes.length < 10) return;
-      length = Number(bytes.readBigUInt64BE(2));
-      offset = 10;
-    }
-
-    let mask = null;
-
-    if (bytes[1] & 0x80) {
-      mask = Buffer.from(bytes.subarray(offset, offset + 4));
-      offset += 4;
-    }
-
-    if (bytes.length < offset + length) {
-      this._missing = offset + length - bytes.length;
-      return;
-    }
-
-    const payload = Buffer.from(bytes.subarray(offset, offset + length));
-
-    if (mask) {
-      for (let i = 0; i < payload.length; i++) payload[i] ^= mask[i & 3];
-    }
-
-    this._bytes = bytes.subarray(offset + length);
-    return {
-      fin: (bytes[0] & 0x80) !== 0,
-      rsv1: (bytes[0] & 0x40) !== 0,
-      opcode: bytes[0] & 0x0f,
-      mask,
-      payload
-    };
+    this._bytes = rest;
+    this._missing = missing;
+    return frames[0];
   }
 
   /**
@@ -443,39 +277,4 @@ async function rawServer(t, onPeer, respond = acceptUpgrade) {
   return `ws://127.0.0.1:${server.address().port}`;
 }
 
-/**
- * Makes the response which accepts an upgrade request.
- *
- * @param {String} head The head of the request
- * @param {Object} [headers] The headers to add or replace
- * @return {String} The head of the response
- * @public
- */
-function acceptUpgrade(head, headers) {
-  const [, key] = head.match(/^sec-websocket-key: (.*)\r$/im);
-  const all = {
-    Upgrade: 'websocket',
-    Connection: 'Upgrade',
-    'Sec-WebSocket-Accept': acceptKey(key),
-    ...headers
-  };
-  const lines = ['HTTP/1.1 101 Switching Protocols'];
-
-  for (const [name, value] of Object.entries(all)) {
-    if (value !== undefined) lines.push(`${name}: ${value}`);
-  }
-
-  return lines.join('\r\n') + '\r\n\r\n';
-}
-
-module.exports = {
-  KEY,
-  RawPeer,
-  acceptKey,
-  acceptUpgrade,
-  closePayload,
-  frame,
-  masked,
-  rawServer,
-  upgradeRequest
-};
+module.exports = { RawPeer, rawServer };

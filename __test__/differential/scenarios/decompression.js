@@ -4,28 +4,10 @@
 // Programs that supply, replace or configure what decompresses messages.
 //
 
-const zlib = require('zlib');
-
-const { closePayload, frame } = require('../frames');
+const { closePayload, deflate, frame } = require('../../helpers/frames');
 
 const ROLES = ['server', 'client'];
 const HEADERS = { 'Sec-WebSocket-Extensions': 'permessage-deflate' };
-
-/**
- * Compresses a message.
- *
- * @param {(Buffer|String)} data The message
- * @param {Object} [options] Options for zlib
- * @return {Buffer} The payload of its frame
- */
-function deflate(data, options) {
-  return zlib
-    .deflateRawSync(data, {
-      finishFlush: zlib.constants.Z_SYNC_FLUSH,
-      ...options
-    })
-    .subarray(0, -4);
-}
 
 /**
  * Makes a stand-in that answers in the check phase.

@@ -2,6 +2,7 @@
 
 const zlib = require('zlib');
 
+const { deflate } = require('../../helpers/frames');
 const { describe } = require('../recorder');
 
 const SERVER_OPTIONS = [
@@ -174,11 +175,7 @@ for (const role of ['server', 'client']) {
           headers: { 'Sec-WebSocket-Extensions': 'permessage-deflate' },
           prepare: (ws) => t.watch(ws, log)
         });
-        const deflated = zlib
-          .deflateRawSync('compressed', {
-            finishFlush: zlib.constants.Z_SYNC_FLUSH
-          })
-          .subarray(0, -4);
+        const deflated = deflate('compressed');
         ws.on('message', (data) => {
           process.nextTick(() => log(`tick of ${data}`));
           queueMicrotask(() => log(`microtask of ${data}`));
@@ -204,11 +201,7 @@ for (const role of ['server', 'client']) {
           headers: { 'Sec-WebSocket-Extensions': 'permessage-deflate' },
           prepare: (ws) => t.watch(ws, log)
         });
-        const deflated = zlib
-          .deflateRawSync('compressed', {
-            finishFlush: zlib.constants.Z_SYNC_FLUSH
-          })
-          .subarray(0, -4);
+        const deflated = deflate('compressed');
         peer.write(
           peer.frame(1, 'plain'),
           peer.frame(1, deflated, { rsv: 4 }),
@@ -227,11 +220,7 @@ for (const role of ['server', 'client']) {
           headers: { 'Sec-WebSocket-Extensions': 'permessage-deflate' },
           prepare: (ws) => t.watch(ws, log)
         });
-        const deflated = zlib
-          .deflateRawSync(Buffer.alloc(2000000, 'c'), {
-            finishFlush: zlib.constants.Z_SYNC_FLUSH
-          })
-          .subarray(0, -4);
+        const deflated = deflate(Buffer.alloc(2000000, 'c'));
         peer.write(
           peer.frame(2, deflated, { rsv: 4 }),
           peer.closeFrame(1001, 'bye')
@@ -257,11 +246,7 @@ for (const role of ['server', 'client']) {
           ws.send(`reply to ${data}`, (err) => sent(`sent ${data}`, err));
         });
         for (const text of ['a', 'b', 'c']) {
-          const deflated = zlib
-            .deflateRawSync(text, {
-              finishFlush: zlib.constants.Z_SYNC_FLUSH
-            })
-            .subarray(0, -4);
+          const deflated = deflate(text);
           peer.write(peer.frame(1, deflated, { rsv: 4 }));
         }
         await peer.until(3);

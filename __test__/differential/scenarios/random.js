@@ -1,8 +1,6 @@
 'use strict';
 
-const zlib = require('zlib');
-
-const { closePayload } = require('../frames');
+const { closePayload, deflate } = require('../../helpers/frames');
 
 const SEEDS = 30;
 const ROUNDS = 12;
@@ -31,18 +29,6 @@ function text(random) {
   const length = [0, 1, 5, 60, 126, 500, 3000, 9000, 70000][random(9)];
   const letters = ['a', '\u00e9', '\u4e16', 'xyz'][random(4)];
   return letters.repeat(Math.ceil(length / Buffer.byteLength(letters)));
-}
-
-/**
- * Compresses a message without context.
- *
- * @param {String} data The message
- * @return {Buffer} The compressed message
- */
-function deflate(data) {
-  return zlib
-    .deflateRawSync(data, { finishFlush: zlib.constants.Z_SYNC_FLUSH })
-    .subarray(0, -4);
 }
 
 /**

@@ -2,7 +2,7 @@
 
 const zlib = require('zlib');
 
-const { frame, closePayload } = require('../frames');
+const { closePayload, deflate, frame } = require('../../helpers/frames');
 
 const ROLES = ['server', 'client'];
 const BINARY_TYPES = ['nodebuffer', 'arraybuffer', 'fragments', 'blob'];
@@ -23,19 +23,6 @@ function encode(mask, list) {
       return frame(opcode, payload, { mask, ...options });
     })
   );
-}
-
-/**
- * Compresses one message without context.
- *
- * @param {(Buffer|String)} data The message
- * @return {Buffer} The compressed message
- */
-function deflate(data) {
-  const compressed = zlib.deflateRawSync(data, {
-    finishFlush: zlib.constants.Z_SYNC_FLUSH
-  });
-  return compressed.subarray(0, compressed.length - 4);
 }
 
 //

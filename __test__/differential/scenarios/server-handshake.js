@@ -3,9 +3,8 @@
 const http = require('http');
 const net = require('net');
 
+const { KEY } = require('../../helpers/handshake');
 const { describe } = require('../recorder');
-
-const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
 
 /**
  * Sends bytes to a server and logs the bytes of its answer, the events of the

@@ -3,7 +3,7 @@
 const net = require('net');
 const { Duplex, PassThrough } = require('stream');
 
-const { frame } = require('../frames');
+const { frame } = require('../../helpers/frames');
 
 const ROLES = ['server', 'client'];
 

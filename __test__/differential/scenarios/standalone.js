@@ -2,10 +2,14 @@
 
 const { createHash } = require('crypto');
 const { Duplex, Writable } = require('stream');
-const zlib = require('zlib');
 
 const { describe } = require('../recorder');
-const { closePayload, frame, parseFrames } = require('../frames');
+const {
+  closePayload,
+  deflate: deflateMessage,
+  frame,
+  parseFrames
+} = require('../../helpers/frames');
 
 /**
  * Logs every event of a Receiver.
@@ -352,12 +356,7 @@ scenarios.push(
       );
       const noise = createHash('sha512').update('x').digest();
       const data = Buffer.concat(Array(4000).fill(noise));
-      const compressed = zlib
-        .deflateRawSync(data, {
-          level: 0,
-          finishFlush: zlib.constants.Z_SYNC_FLUSH
-        })
-        .subarray(0, -4);
+      const compressed = deflateMessage(data, { level: 0 });
       log('write', receiver.write(frame(2, compressed, { rsv: 4 })));
       log('need', receiver.writableNeedDrain);
       await t.once(receiver, 'drain');
@@ -408,9 +407,7 @@ scenarios.push(
     title: 'Receiver: compressed frames in chunks of every size',
     async run(WebSocket, log, t) {
       const data = 'compressed data, '.repeat(30);
-      const compressed = zlib
-        .deflateRawSync(data, { finishFlush: zlib.constants.Z_SYNC_FLUSH })
-        .subarray(0, -4);
+      const compressed = deflateMessage(data);
       const bytes = Buffer.concat([
         frame(1, compressed, { rsv: 4 }),
         frame(2, compressed.subarray(0, 9), { rsv: 4, fin: false }),
@@ -864,11 +861,7 @@ scenarios.push(
     async run(WebSocket, log) {
       for (const maxPayload of [0, 10, 99, 100, 101]) {
         const deflate = accepted(WebSocket, { isServer: true, maxPayload });
-        const data = zlib
-          .deflateRawSync(Buffer.alloc(100), {
-            finishFlush: zlib.constants.Z_SYNC_FLUSH
-          })
-          .subarray(0, -4);
+        const data = deflateMessage(Buffer.alloc(100));
         await new Promise((resolve) => {
           deflate.decompress(data, true, (err, result) => {
             log(`${maxPayload}`, err, result && result.length);
