@@ -1,13 +1,13 @@
 'use strict';
 
 const native = require('./native');
-const upgradeRequest = require('./upgrade-request');
 const {
   acceptExtensions,
   formatExtensions,
   parseProtocols,
   readLimits
 } = require('./server-handshake');
+const { upgradeRequest } = require('./upgrade-request');
 
 // The beginning of the response, up to the value of the last field.
 const RESPONSE =
@@ -16,10 +16,10 @@ const RESPONSE =
   'Connection: Upgrade\r\n' +
   'Sec-WebSocket-Accept: ';
 
-const PROTOCOL_FIELD = /\r\nsec-websocket-protocol:[ \t]*(.*?)[ \t]*\r\n/i;
-const EXTENSIONS_FIELD = /\r\nsec-websocket-extensions:[ \t]*(.*?)[ \t]*\r\n/i;
+const PROTOCOL_FIELD = 'sec-websocket-protocol';
+const EXTENSIONS_FIELD = 'sec-websocket-extensions';
 
-module.exports = { accept, readUrl };
+module.exports = { accept };
 
 /**
  * Accept a request that the native listener has taken, which is one for an
@@ -29,13 +29,14 @@ module.exports = { accept, readUrl };
  * @param {Object} request The request
  * @param {NativeListener} request.listener The listener
  * @param {Number} request.id The id of the connection
- * @param {String} request.head The head
+ * @param {Object} request.head The head, parsed
+ * @param {Number} request.length Its length in bytes
  * @param {String} request.answer The `Sec-WebSocket-Accept` that answers it
  * @return {(Object|null)} The `WebSocket` and the request that listeners get;
  *     `null` if Node is to handle it
  * @public
  */
-function accept(server, { listener, id, head, answer }) {
+function accept(server, { listener, id, head, length, answer }) {
   const { options } = server;
   let protocols;
   let extensions;
@@ -70,7 +71,7 @@ function accept(server, { listener, id, head, answer }) {
 
   native.open(
     ws,
-    { listener, id, received: head.length },
+    { listener, id, received: length },
     [`${RESPONSE}${answer}${fields}\r\n\r\n`],
     readLimits(server)
   );
@@ -81,26 +82,16 @@ function accept(server, { listener, id, head, answer }) {
 /**
  * Read a field of a head that has it once at the most.
  *
- * @param {String} head The head
- * @param {RegExp} field The field
- * @return {(String|undefined)} Its value, if it is there
+ * @param {Object} head The head
+ * @param {String[]} head.fields The names and values, by turns
+ * @param {String} name The name in lower case
+ * @return {(String|undefined)} The value, if there is one
  * @private
  */
-function readField(head, field) {
-  const match = field.exec(head);
-
-  return match === null ? undefined : match[1];
-}
-
-/**
- * Read what a request is for.
- *
- * @param {String} head The head
- * @return {String} The target
- * @public
- */
-function readUrl(head) {
-  const start = head.indexOf(' ') + 1;
-
-  return head.slice(start, head.indexOf(' ', start));
+function readField({ fields }, name) {
+  for (let i = 0; i < fields.length; i += 2) {
+    if (fields[i].length === name.length && fields[i].toLowerCase() === name) {
+      return fields[i + 1];
+    }
+  }
 }

@@ -94,27 +94,23 @@ const properties = { socket: describe('socket'), client: describe('client') };
  * Makes the request of a connection that the native listener has accepted. It is
  * what Node's HTTP server would have made of the same bytes.
  *
- * @param {String} head The head of the request, which is well-formed
+ * @param {Object} head What `parseHead()` gives
  * @param {WebSocket} websocket The `WebSocket` that it led to
  * @return {http.IncomingMessage} The request
  * @public
  */
-function upgradeRequest(head, websocket) {
+function upgradeRequest({ method, url, fields }, websocket) {
   const request = Object.create(IncomingMessage.prototype, properties);
 
   IncomingMessage.call(request);
   new Origin(request, websocket);
 
-  const end = head.indexOf('\r\n');
-  const urlStart = head.indexOf(' ') + 1;
-  const fields = readFields(head, end + 2);
-
   request.httpVersionMajor = 1;
   request.httpVersionMinor = 1;
   request.httpVersion = '1.1';
   request.joinDuplicateHeaders = null;
-  request.url = head.slice(urlStart, head.indexOf(' ', urlStart));
-  request.method = head.slice(0, urlStart - 1);
+  request.url = url;
+  request.method = method;
   request.upgrade = true;
   request.parser = null;
   request._addHeaderLines(fields, fields.length);
@@ -128,26 +124,34 @@ function upgradeRequest(head, websocket) {
 }
 
 /**
- * Reads the header fields of a request.
+ * Parses the head of a request, which is well-formed.
  *
- * @param {String} head The head of the request
- * @param {Number} start Where the first field begins
- * @return {String[]} Names and values by turns
- * @private
+ * @param {String} text The head
+ * @return {Object} The method, the URL and the header fields, names and values
+ *     by turns
+ * @public
  */
-function readFields(head, start) {
+function parseHead(text) {
+  const url = text.indexOf(' ') + 1;
   const fields = [];
+  let start = text.indexOf('\r\n') + 2;
 
   for (;;) {
-    const end = head.indexOf('\r\n', start);
+    const end = text.indexOf('\r\n', start);
 
-    if (end <= start) return fields;
+    if (end <= start) break;
 
-    const colon = head.indexOf(':', start);
+    const colon = text.indexOf(':', start);
 
-    fields.push(head.slice(start, colon), head.slice(colon + 1, end).trim());
+    fields.push(text.slice(start, colon), text.slice(colon + 1, end).trim());
     start = end + 2;
   }
+
+  return {
+    method: text.slice(0, url - 1),
+    url: text.slice(url, text.indexOf(' ', url)),
+    fields
+  };
 }
 
-module.exports = upgradeRequest;
+module.exports = { parseHead, upgradeRequest };

@@ -7,7 +7,8 @@ const { acceptKey } = require('./binding');
 const native = require('./native');
 const WebSocket = require('./websocket');
 const { CLOSE_TIMEOUT, kWebSocket } = require('./constants');
-const { accept, readUrl } = require('./native-acceptance');
+const { accept } = require('./native-acceptance');
+const { parseHead } = require('./upgrade-request');
 const {
   abortHandshake,
   acceptExtensions,
@@ -472,22 +473,19 @@ function canAccept(server) {
  * @param {WebSocketServer} server The server
  * @param {NativeListener} listener The listener
  * @param {Number} id The id of the connection
- * @param {String} head The head of the request
+ * @param {String} text The head of the request
  * @param {String} answer The `Sec-WebSocket-Accept` that answers it
  * @return {Boolean} `false` if Node is to handle it
  * @private
  */
-function acceptNatively(server, listener, id, head, answer) {
-  const { options } = server;
+function acceptNatively(server, listener, id, text, answer) {
+  if (!canAccept(server)) return false;
 
-  if (
-    !canAccept(server) ||
-    (options.path && !shouldHandle.call(server, { url: readUrl(head) }))
-  ) {
-    return false;
-  }
+  const head = parseHead(text);
+  if (!shouldHandle.call(server, head)) return false;
 
-  const accepted = accept(server, { listener, id, head, answer });
+  const { length } = text;
+  const accepted = accept(server, { listener, id, head, length, answer });
 
   if (accepted === null) return false;
 
