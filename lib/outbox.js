@@ -285,9 +285,8 @@ class Outbox {
     }
 
     //
-    // What the sockets keep has been copied.
+    // The memory is used again: what the sockets are to keep has been copied.
     //
-
     this._used = 0;
     if (rest === null) return;
 
