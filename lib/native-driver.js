@@ -1,5 +1,6 @@
 'use strict';
 
+const process = require('process');
 const { AsyncResource } = require('async_hooks');
 
 const Outbox = require('./outbox');

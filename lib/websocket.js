@@ -826,8 +826,7 @@ function sendAfterClose(websocket, data, cb) {
  */
 function hasTypeOnly(options) {
   return (
-    Object.getPrototypeOf(options) === Object.prototype &&
-    'binary' in options &&
+    Object.hasOwn(options, 'binary') &&
     !('compress' in options || 'fin' in options || 'mask' in options)
   );
 }

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use napi::bindgen_prelude::{BufferSlice, Function, Object, Result};
 use napi::{sys, Env, Error, JsValue, Status};
 use napi_derive::napi;
+use rustix::io::Errno;
+use rustix::time::{clock_gettime, ClockId};
 
 use super::caller::Caller;
 use super::decoder::{config, fill, take_owned, Decoder};
@@ -269,7 +271,7 @@ impl Engine {
     pub fn listen(&self, fd: i32) -> Result<i64> {
         let backend = backend(&self.env)?;
         if fd < 0 {
-            return Ok(-i64::from(libc::EBADF));
+            return Ok(-i64::from(Errno::BADF.raw_os_error()));
         }
         // SAFETY: JavaScript passes the descriptor of a handle that it holds
         // open; should it not be open, duplicating it fails.
@@ -282,7 +284,7 @@ impl Engine {
         });
         Ok(match result {
             Ok(id) => id.into(),
-            Err(error) => -i64::from(error.raw_os_error().unwrap_or(libc::EIO)),
+            Err(error) => -i64::from(error.raw_os_error().unwrap_or(Errno::IO.raw_os_error())),
         })
     }
 }
@@ -329,12 +331,7 @@ impl Watcher for Ready {
 
 /// The CPU time that this thread has used.
 fn thread_time() -> Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: the clock writes to the given place. Every Linux has it.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use napi::bindgen_prelude::{FunctionCallContext, JsObjectValue, Object, Result};
 use napi::Env;
+use rustix::io::Errno;
 
 use super::decoder::{config, fill};
 use super::memory::{Lent, Memory};
@@ -164,7 +165,7 @@ impl Nest {
     fn shutdown(&self, id: u32) -> i32 {
         match self.home.borrow().shutdown(id) {
             Ok(()) => 0,
-            Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
+            Err(error) => error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()),
         }
     }
 
@@ -173,7 +174,7 @@ impl Nest {
     pub(super) fn send(&self, id: u32, slices: &[IoSlice<'_>]) -> i64 {
         match self.home.borrow_mut().write(id, slices) {
             Ok(sent) => sent as i64,
-            Err(error) => -i64::from(error.raw_os_error().unwrap_or(libc::EIO)),
+            Err(error) => -i64::from(error.raw_os_error().unwrap_or(Errno::IO.raw_os_error())),
         }
     }
 }

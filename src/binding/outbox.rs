@@ -11,6 +11,8 @@
 use std::io::IoSlice;
 use std::ops::Range;
 
+use rustix::io::Errno;
+
 use super::memory::Lent;
 use crate::engine::home::Home;
 use crate::engine::inbox::ROW;
@@ -33,6 +35,7 @@ pub const MAX_SLICES: usize = 512;
 pub struct Outbox {
     rows: Lent<u32>,
     slab: Lent<u8>,
+    keys: Vec<u64>,
     order: Vec<u32>,
     groups: Vec<Range<usize>>,
 }
@@ -43,6 +46,7 @@ impl Outbox {
         Self {
             rows,
             slab,
+            keys: Vec::new(),
             order: Vec::new(),
             groups: Vec::new(),
         }
@@ -53,6 +57,7 @@ impl Outbox {
         let Self {
             rows,
             slab,
+            keys,
             order,
             groups,
         } = self;
@@ -61,7 +66,7 @@ impl Outbox {
         for row in rows.chunks_exact_mut(ROW) {
             encode(row, slab);
         }
-        arrange(rows, order, groups);
+        arrange(rows, keys, order, groups);
         let mut unsent = 0;
         for group in groups.iter() {
             let mut blocked = 0;
@@ -81,15 +86,32 @@ impl Outbox {
 /// Puts the numbers of rows in the order in which they are sent, and tells which
 /// of them are a connection's: its frames keep their order, and connections
 /// have that of their first frames.
-fn arrange(rows: &[u32], order: &mut Vec<u32>, groups: &mut Vec<Range<usize>>) {
-    let connection = |row: u32| rows[row as usize * ROW];
+fn arrange(
+    rows: &[u32],
+    keys: &mut Vec<u64>,
+    order: &mut Vec<u32>,
+    groups: &mut Vec<Range<usize>>,
+) {
+    keys.clear();
     order.clear();
-    order.extend(0..(rows.len() / ROW) as u32);
-    // Stable.
-    order.sort_by_key(|&row| connection(row));
     groups.clear();
+    let connections = rows.iter().step_by(ROW);
+    keys.extend(
+        (0..)
+            .zip(connections)
+            .map(|(row, &id)| u64::from(id) << 32 | row),
+    );
+    keys.sort_unstable();
+    let is_same = |a: &u64, b: &u64| a >> 32 == b >> 32;
+    if !keys.windows(2).any(|pair| is_same(&pair[0], &pair[1])) {
+        // The usual case: one frame for each.
+        order.extend(0..keys.len() as u32);
+        groups.extend((0..keys.len()).map(|row| row..row + 1));
+        return;
+    }
+    order.extend(keys.iter().map(|&key| key as u32));
     let mut start = 0;
-    for group in order.chunk_by(|&a, &b| connection(a) == connection(b)) {
+    for group in keys.chunk_by(is_same) {
         groups.push(start..start + group.len());
         start += group.len();
     }
@@ -152,7 +174,13 @@ fn send(home: &mut Home, rows: &mut [u32], group: &[u32], slab: &[u8]) -> u32 {
     };
     let (mut sent, errno) = match result {
         Ok(sent) => (sent as u32, 0),
-        Err(error) => (0, error.raw_os_error().unwrap_or(libc::EIO).unsigned_abs()),
+        Err(error) => (
+            0,
+            error
+                .raw_os_error()
+                .unwrap_or(Errno::IO.raw_os_error())
+                .unsigned_abs(),
+        ),
     };
     let mut unsent = 0;
     for &row in group {

@@ -6,13 +6,14 @@
 //! many it took, and the caller keeps the rest until [`RowKind::Writable`].
 //! An idle connection holds no buffers.
 
-use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
+use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
 
-use socket2::Socket;
+use rustix::io::Errno;
+use rustix::net::{recv, send, sendmsg, RecvFlags, SendAncillaryBuffer, SendFlags};
 use tokio::io::unix::AsyncFd;
 
-use super::home::peek;
 use super::inbox::{Inbox, RowKind, SMALL};
 use crate::protocol::frame::MAX_HEADER;
 use crate::protocol::receiver::{Receiver, Sink};
@@ -29,7 +30,7 @@ const MEDIUM: usize = 4 * 1024;
 
 /// A connection in its home.
 pub struct Connection {
-    socket: AsyncFd<Socket>,
+    socket: AsyncFd<OwnedFd>,
     receiver: Receiver,
     /// The rest of a chunk that waits for room in the inbox.
     backlog: Vec<u8>,
@@ -50,7 +51,7 @@ pub struct Connection {
     hung_up: bool,
     /// The socket once more, while the kernel takes no bytes: registered for
     /// writing, and for nothing else.
-    blocked: Option<Box<AsyncFd<Socket>>>,
+    blocked: Option<Box<AsyncFd<OwnedFd>>>,
     /// Why it cannot be known when the kernel takes bytes again.
     failure: Option<io::Error>,
 }
@@ -58,7 +59,7 @@ pub struct Connection {
 impl Connection {
     /// Takes a connected, non-blocking stream socket. Reading begins with
     /// [`Self::set_reading`].
-    pub fn new(socket: AsyncFd<Socket>, receiver: Receiver) -> Self {
+    pub fn new(socket: AsyncFd<OwnedFd>, receiver: Receiver) -> Self {
         Self {
             socket,
             receiver,
@@ -135,31 +136,32 @@ impl Connection {
     /// # Errors
     /// The kernel's, such as `EPIPE`.
     pub fn write(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        let socket = self.socket();
         loop {
             let sent = match buffers {
-                [one] => self.socket.get_ref().send_with_flags(one, NO_SIGNAL),
-                _ => self
-                    .socket
-                    .get_ref()
-                    .send_vectored_with_flags(buffers, NO_SIGNAL),
+                [one] => send(socket, one, SendFlags::NOSIGNAL),
+                _ => {
+                    let mut nothing = SendAncillaryBuffer::default();
+                    sendmsg(socket, buffers, &mut nothing, SendFlags::NOSIGNAL)
+                }
             };
             match sent {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
-                sent => return sent,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(0),
+                sent => return Ok(sent?),
             }
         }
     }
 
     /// The socket.
-    pub fn socket(&self) -> &Socket {
+    pub fn socket(&self) -> &OwnedFd {
         self.socket.get_ref()
     }
 
     /// Asks for a [`RowKind::Writable`] row once the kernel takes bytes again,
     /// after a write that was cut short. `blocked` is a duplicate of the socket
     /// that is registered for writing.
-    pub fn want_write(&mut self, blocked: io::Result<AsyncFd<Socket>>, cx: &mut Context<'_>) {
+    pub fn want_write(&mut self, blocked: io::Result<AsyncFd<OwnedFd>>, cx: &mut Context<'_>) {
         match blocked {
             Ok(blocked) => self.blocked = Some(Box::new(blocked)),
             Err(error) => self.failure = Some(error),
@@ -293,10 +295,9 @@ impl Connection {
 
     /// Reports a reset although nobody reads, unless data came before it.
     fn check_reset(&mut self, inbox: &mut Inbox<'_>) {
-        if let Err(error) = peek(self.socket.get_ref(), &mut [0]) {
-            if error.kind() != ErrorKind::WouldBlock {
-                self.fail(&error, inbox);
-            }
+        match recv(self.socket(), &mut [0], RecvFlags::PEEK) {
+            Ok(_) | Err(Errno::AGAIN) => {}
+            Err(error) => self.fail(&error.into(), inbox),
         }
     }
 
@@ -408,7 +409,7 @@ impl Connection {
 
     fn fail(&mut self, error: &io::Error, inbox: &mut Inbox<'_>) {
         self.ended = true;
-        let errno = error.raw_os_error().unwrap_or(libc::EIO);
+        let errno = error.raw_os_error().unwrap_or(Errno::IO.raw_os_error());
         inbox.row(RowKind::Failed, 0, 0, errno.unsigned_abs() as usize);
     }
 }
@@ -417,33 +418,40 @@ impl Connection {
 /// unless `room` is limited. Returns how much of `room` was offered, how much
 /// in all, and how much was read.
 fn read(
-    mut socket: &Socket,
+    socket: &OwnedFd,
     room: &mut [u8],
     limit: usize,
     buffer: &mut [u8],
 ) -> (usize, usize, io::Result<usize>) {
     if room.is_empty() {
-        return (0, buffer.len(), socket.read(buffer));
+        return (0, buffer.len(), receive(socket, buffer));
     }
     let room_len = room.len().min(limit);
     if room_len < room.len() {
-        return (room_len, room_len, socket.read(&mut room[..room_len]));
+        return (room_len, room_len, receive(socket, &mut room[..room_len]));
     }
     let size = room_len + buffer.len();
     let mut parts = [IoSliceMut::new(room), IoSliceMut::new(buffer)];
-    (room_len, size, socket.read_vectored(&mut parts))
+    let read = rustix::io::readv(socket, &mut parts);
+    (room_len, size, read.map_err(io::Error::from))
 }
 
 /// Reads at most `limit` bytes into the tail of `inbox`; returns what [`read`]
 /// does.
 fn read_within(
-    mut socket: &Socket,
+    socket: &OwnedFd,
     limit: usize,
     inbox: &mut Inbox<'_>,
 ) -> (usize, usize, io::Result<usize>) {
     let tail = inbox.tail();
     let size = tail.len().min(limit);
-    (0, size, socket.read(&mut tail[..size]))
+    (0, size, receive(socket, &mut tail[..size]))
 }
 
-const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
+/// Takes received bytes from the kernel. (rustix makes system calls without
+/// the detour of libc's functions, which prepare for the thread's
+/// cancellation; that takes as long as it takes to decode a small message.)
+fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
+    let (_, len) = recv(socket, buffer, RecvFlags::empty())?;
+    Ok(len)
+}

@@ -8,13 +8,12 @@
 //! Nothing here knows that loop, JavaScript, or whose thread this is.
 
 use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
-use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use socket2::{Socket, Type};
+use rustix::io::Errno;
+use rustix::net::{shutdown, sockopt::socket_type, Shutdown, SocketType};
 use tokio::io::unix::AsyncFd;
 use tokio::io::Interest;
 use tokio::runtime::{Builder, Runtime};
@@ -137,9 +136,9 @@ impl Home {
     ///
     /// # Errors
     /// When `fd` is not a stream socket, or descriptors are used up.
-    pub fn register(&self, fd: BorrowedFd<'_>) -> io::Result<AsyncFd<Socket>> {
-        let socket = Socket::from(fd.try_clone_to_owned()?);
-        if socket.r#type()? != Type::STREAM {
+    pub fn register(&self, fd: BorrowedFd<'_>) -> io::Result<AsyncFd<OwnedFd>> {
+        let socket = fd.try_clone_to_owned()?;
+        if socket_type(&socket)? != SocketType::STREAM {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let _context = self.runtime.enter();
@@ -150,7 +149,7 @@ impl Home {
     }
 
     /// Takes in a connection, which does not read yet. Returns its id.
-    pub fn adopt(&mut self, socket: AsyncFd<Socket>, receiver: Receiver) -> u32 {
+    pub fn adopt(&mut self, socket: AsyncFd<OwnedFd>, receiver: Receiver) -> u32 {
         let connection = Connection::new(socket, receiver);
         let id = self.free.pop().unwrap_or(self.residents.len() as u32);
         let ready = ReadyWaker::new(id, self.queue.clone());
@@ -240,7 +239,7 @@ impl Home {
         let _context = self.runtime.enter();
         let waiting = self.lobby.take(id)?;
         self.freed.push(id);
-        Some(waiting.socket.into_inner().into())
+        Some(waiting.socket.into_inner())
     }
 
     fn hand_over_all(&mut self, ids: Vec<u32>) -> Vec<OwnedFd> {
@@ -253,7 +252,7 @@ impl Home {
     /// # Errors
     /// When descriptors are used up; `EBADF` for a connection that is gone.
     pub fn duplicate(&self, id: u32) -> io::Result<OwnedFd> {
-        self.socket(id)?.as_fd().try_clone_to_owned()
+        self.socket(id)?.try_clone()
     }
 
     /// Ends the sending direction of a connection, let in or not.
@@ -261,16 +260,16 @@ impl Home {
     /// # Errors
     /// The kernel's; `EBADF` for a connection that is gone.
     pub fn shutdown(&self, id: u32) -> io::Result<()> {
-        self.socket(id)?.shutdown(Shutdown::Write)
+        Ok(shutdown(self.socket(id)?, Shutdown::Write)?)
     }
 
-    fn socket(&self, id: u32) -> io::Result<&Socket> {
+    fn socket(&self, id: u32) -> io::Result<&OwnedFd> {
         let resident = self.residents.get(id as usize).and_then(Option::as_ref);
         let socket = match resident {
             Some(resident) => Some(resident.connection.socket()),
             None => self.lobby.socket(id),
         };
-        socket.ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))
+        socket.ok_or_else(|| Errno::BADF.into())
     }
 
     /// Starts or stops the delivery of what `id` receives; takes effect with
@@ -306,7 +305,7 @@ impl Home {
     pub fn write(&mut self, id: u32, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         match self.resident(id) {
             Some(resident) => resident.connection.write(buffers),
-            None => Err(io::Error::from_raw_os_error(libc::EBADF)),
+            None => Err(Errno::BADF.into()),
         }
     }
 
@@ -454,48 +453,17 @@ fn vacant(free: &mut Vec<u32>, residents: &mut Vec<Option<Box<Resident>>>) -> u3
     })
 }
 
-/// Accepts a connection as a non-blocking socket.
-pub(super) fn accept(listener: &Socket) -> io::Result<Socket> {
-    #[cfg(target_os = "linux")]
-    {
-        let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-        let (address, length) = (std::ptr::null_mut(), std::ptr::null_mut());
-        // SAFETY: null pointers are for an address that is not asked for.
-        let fd = unsafe { libc::accept4(listener.as_raw_fd(), address, length, flags) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the descriptor is new, and known to nobody else.
-        Ok(unsafe { Socket::from_raw_fd(fd) })
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let (socket, _) = listener.accept()?;
-        socket.set_nonblocking(true)?;
-        Ok(socket)
-    }
-}
-
 /// Takes a descriptor that a row of a test's own home gave away.
 #[cfg(test)]
 pub(super) fn own(fd: RawFd) -> OwnedFd {
     // SAFETY: tests call this once for a row, and use the number no more.
-    unsafe { OwnedFd::from_raw_fd(fd) }
-}
-
-/// Reads what a socket has received, and leaves it there.
-pub(super) fn peek(socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
-    let (data, len) = (buffer.as_mut_ptr().cast::<MaybeUninit<u8>>(), buffer.len());
-    // SAFETY: pointer and length are those of the slice, which is not used
-    // otherwise meanwhile; the call writes initialised bytes only, as its
-    // documentation promises for this very conversion.
-    socket.peek(unsafe { std::slice::from_raw_parts_mut(data, len) })
+    unsafe { std::os::fd::FromRawFd::from_raw_fd(fd) }
 }
 
 /// Registers a socket with the runtime in whose context this is called.
-pub(super) fn register(socket: Socket, interest: Interest) -> io::Result<AsyncFd<Socket>> {
-    // SAFETY: the socket owns its descriptor, always gives the same one, and
-    // keeps it open until it is dropped, after its registration.
+pub(super) fn register(socket: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: it owns the descriptor, always gives the same one, and keeps it
+    // open until it is dropped, after its registration.
     Ok(unsafe { AsyncFd::register_with_interest(socket, interest) }?)
 }
 
@@ -546,6 +514,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
+    use std::time::Duration;
 
     fn receiver(is_server: bool) -> Receiver {
         Receiver::new(ReceiverConfig {
@@ -689,8 +658,7 @@ mod tests {
         home.set_reading(id, false);
         assert!(!home.is_due());
         // Closing then sends a reset.
-        let peer = socket2::Socket::from(peer);
-        peer.set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        rustix::net::sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
         drop(peer);
         let rows = turn(&mut home);
         assert_eq!(rows, [(id, RowKind::Failed as u32, Vec::new())]);
@@ -880,7 +848,7 @@ mod tests {
         assert!(turn(&mut home).is_empty());
         drop(peer);
         let error = home.write(id, &[IoSlice::new(&chunk)]).unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(libc::EPIPE));
+        assert_eq!(error.raw_os_error(), Some(Errno::PIPE.raw_os_error()));
     }
 
     #[test]

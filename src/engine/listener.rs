@@ -9,16 +9,18 @@
 //! listening socket is also somebody else's.
 
 use std::collections::HashMap;
-use std::io::{self, ErrorKind, Read};
-use std::os::fd::{IntoRawFd, RawFd};
+use std::io::{self, ErrorKind};
+use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use socket2::{Domain, Socket};
+use rustix::io::Errno;
+use rustix::net::sockopt::{set_tcp_nodelay, socket_domain};
+use rustix::net::{accept_with, recv, AddressFamily, RecvFlags, SocketFlags};
 use tokio::io::unix::AsyncFd;
 use tokio::io::Interest;
 
-use super::home::{accept, peek, register};
+use super::home::register;
 use super::inbox::{Inbox, RowKind};
 use super::ready::{ReadyQueue, ReadyWaker};
 use crate::protocol::handshake::accept_key;
@@ -29,7 +31,7 @@ const ACCEPTS: usize = 64;
 
 /// A listening socket.
 struct Listener {
-    socket: AsyncFd<Socket>,
+    socket: AsyncFd<OwnedFd>,
     /// The descriptor of which `socket` is a duplicate.
     origin: RawFd,
     /// Whether accepted sockets know of TCP_NODELAY.
@@ -42,7 +44,7 @@ struct Listener {
 /// An accepted connection.
 pub struct Waiting {
     /// The socket.
-    pub socket: AsyncFd<Socket>,
+    pub socket: AsyncFd<OwnedFd>,
     /// The waker's mark in the queue.
     pub ready: Arc<ReadyWaker>,
     /// What the socket wakes.
@@ -98,15 +100,15 @@ impl Lobby {
     pub fn listen(
         &mut self,
         id: u32,
-        socket: AsyncFd<Socket>,
+        socket: AsyncFd<OwnedFd>,
         origin: RawFd,
         queue: &Arc<ReadyQueue>,
     ) {
         let ready = ReadyWaker::new(id, queue.clone());
         let waker = Waker::from(ready.clone());
-        let domain = socket.get_ref().domain().ok();
+        let domain = socket_domain(socket.get_ref()).ok();
         let listener = Listener {
-            is_tcp: matches!(domain, Some(Domain::IPV4 | Domain::IPV6)),
+            is_tcp: matches!(domain, Some(AddressFamily::INET | AddressFamily::INET6)),
             socket,
             origin,
             failed: false,
@@ -165,7 +167,7 @@ impl Lobby {
     }
 
     /// A waiting connection's socket.
-    pub fn socket(&self, id: u32) -> Option<&Socket> {
+    pub fn socket(&self, id: u32) -> Option<&OwnedFd> {
         Some(self.waiting.get(&id)?.socket.get_ref())
     }
 
@@ -237,6 +239,7 @@ impl Listener {
         if self.failed {
             return;
         }
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let mut cx = Context::from_waker(&self.waker);
         for _ in 0..ACCEPTS {
             if inbox.is_full_of_heads() {
@@ -245,20 +248,22 @@ impl Listener {
             let accepted = match self.socket.poll_read_ready(&mut cx) {
                 Poll::Pending => return,
                 Poll::Ready(Err(error)) => Err(error),
-                Poll::Ready(Ok(mut guard)) => match accept(guard.get_inner()) {
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                        guard.clear_ready();
-                        continue;
+                Poll::Ready(Ok(mut guard)) => {
+                    match accept_with(guard.get_inner(), flags).map_err(io::Error::from) {
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                            guard.clear_ready();
+                            continue;
+                        }
+                        accepted => accepted,
                     }
-                    accepted => accepted,
-                },
+                }
             };
             match accepted {
                 Ok(socket) => self.greet(id, socket, &mut ids, waiting, buffer, inbox),
                 Err(error) if concerns_one(&error) => {}
                 Err(error) => {
                     self.failed = true;
-                    let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                    let errno = error.raw_os_error().unwrap_or(Errno::IO.raw_os_error());
                     inbox.begin(id);
                     let errno = errno.unsigned_abs() as usize;
                     inbox.row(RowKind::ListenerFailed, 0, 0, errno);
@@ -273,7 +278,7 @@ impl Listener {
     fn greet(
         &self,
         listener: u32,
-        socket: Socket,
+        socket: OwnedFd,
         ids: &mut Ids<'_>,
         waiting: &mut HashMap<u32, Waiting>,
         buffer: &mut [u8],
@@ -282,7 +287,7 @@ impl Listener {
         if self.is_tcp {
             // Small frames are not to wait until others are acknowledged.
             // Without it the connection works, only slower.
-            let _ = socket.set_tcp_nodelay(true);
+            let _ = set_tcp_nodelay(&socket, true);
         }
         let request = match look(&socket, buffer) {
             Look::Nothing => None,
@@ -362,12 +367,12 @@ impl Waiting {
 }
 
 /// Looks at the first bytes of a connection, as many as `buffer` takes.
-fn look(socket: &Socket, buffer: &mut [u8]) -> Look {
+fn look(socket: &OwnedFd, buffer: &mut [u8]) -> Look {
     let len = loop {
-        match peek(socket, buffer) {
-            Ok(len) => break len,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Look::Nothing,
+        match recv(socket, &mut *buffer, RecvFlags::PEEK) {
+            Ok((_, len)) => break len,
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Look::Nothing,
             Err(_) => return Look::Other,
         }
     };
@@ -386,14 +391,18 @@ fn look(socket: &Socket, buffer: &mut [u8]) -> Look {
 /// answer's value behind it. Gives the length of both. `None` if there is no
 /// room, when many have come at once.
 fn take_head(
-    mut socket: &Socket,
+    socket: &OwnedFd,
     head_len: usize,
     accept: &str,
     inbox: &mut Inbox<'_>,
 ) -> Option<usize> {
     let len = head_len + accept.len();
     let (head, rest) = inbox.reserve_head(len)?.split_at_mut(head_len);
-    socket.read_exact(head).ok()?;
+    // All of it is there.
+    let (_, taken) = recv(socket, &mut *head, RecvFlags::empty()).ok()?;
+    if taken < head_len {
+        return None;
+    }
     rest.copy_from_slice(accept.as_bytes());
     Some(len)
 }
@@ -405,7 +414,7 @@ fn report(id: u32, listener: u32, len: usize, inbox: &mut Inbox<'_>) {
 }
 
 /// Reports a connection's descriptor, which is the reader's from then on.
-fn hand_over(socket: Socket, listener: u32, inbox: &mut Inbox<'_>) {
+fn hand_over(socket: OwnedFd, listener: u32, inbox: &mut Inbox<'_>) {
     inbox.begin(listener);
     let fd = socket.into_raw_fd().unsigned_abs() as usize;
     inbox.row(RowKind::HandOver, 0, 0, fd);
@@ -414,11 +423,10 @@ fn hand_over(socket: Socket, listener: u32, inbox: &mut Inbox<'_>) {
 /// Whether a failure to accept is of the connection that was to be accepted,
 /// and not of the listener.
 fn concerns_one(error: &io::Error) -> bool {
-    let errno = error.raw_os_error();
     matches!(
-        errno,
-        Some(libc::ECONNABORTED | libc::EINTR | libc::EPROTO | libc::ENETDOWN)
-            | Some(libc::EHOSTDOWN | libc::EHOSTUNREACH | libc::ENETUNREACH | libc::ENOPROTOOPT)
+        Errno::from_io_error(error),
+        Some(Errno::CONNABORTED | Errno::INTR | Errno::PROTO | Errno::NETDOWN)
+            | Some(Errno::HOSTDOWN | Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::NOPROTOOPT)
     )
 }
 
@@ -428,7 +436,7 @@ mod tests {
     use super::*;
     use crate::engine::inbox::ROW;
     use crate::protocol::receiver::{Receiver, ReceiverConfig};
-    use std::io::Write;
+    use std::io::{Read, Write};
     use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
     use std::os::fd::{AsFd, AsRawFd};
     use std::os::unix::net::{UnixListener, UnixStream};
@@ -854,7 +862,7 @@ mod tests {
         assert!(rows[0].is(RowKind::ListenerFailed));
         assert_eq!(
             (rows[0].connection, rows[0].length),
-            (id, libc::EINVAL as u32)
+            (id, Errno::INVAL.raw_os_error() as u32)
         );
         assert!(turn(&mut home, 64 * 1024).is_empty());
         assert!(!home.is_due());

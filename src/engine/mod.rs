@@ -3,11 +3,17 @@
 //!
 //! Called by the binding; knows the protocol, and nothing of JavaScript or of
 //! N-API. A connection does not know which home it lives in: it is polled with
-//! a waker and an inbox, and hands over what happened.
+//! a waker and an inbox, and hands over what happened. Homes exist on Linux;
+//! elsewhere there are inboxes only, for what JavaScript has read itself.
 
+#[cfg(target_os = "linux")]
 pub mod connection;
+#[cfg(target_os = "linux")]
 pub mod home;
 pub mod inbox;
+#[cfg(target_os = "linux")]
 pub mod listener;
+#[cfg(target_os = "linux")]
 pub mod ready;
+#[cfg(target_os = "linux")]
 pub mod vigil;

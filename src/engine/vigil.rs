@@ -88,7 +88,7 @@ impl Vigil {
         self.awake = match self.costs {
             [Some(asleep), Some(awake)] => {
                 let is_better = awake <= asleep * WORTH;
-                is_better ^ (self.epochs % PROBE == 0)
+                is_better ^ self.epochs.is_multiple_of(PROBE)
             }
             [asleep, _] => asleep.is_some(),
         };

@@ -181,7 +181,7 @@ pub fn valid(seed: u64) -> Stream {
 
     Stream {
         config,
-        inflates: seed % 3 == 0,
+        inflates: seed.is_multiple_of(3),
         bytes: writer.bytes,
         events: writer.events,
     }
