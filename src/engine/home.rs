@@ -18,9 +18,11 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::Interest;
 use tokio::runtime::{Builder, Runtime};
 
+use super::alone::Alone;
 use super::connection::Connection;
+use super::driver::{find_epoll, register};
 use super::inbox::Inbox;
-use super::listener::{Ids, Lobby};
+use super::lobby::{Ids, Lobby};
 use super::ready::{ReadyQueue, ReadyWaker};
 use crate::protocol::receiver::{Receiver, Sink};
 
@@ -34,47 +36,6 @@ struct Resident {
     connection: Connection,
     ready: Arc<ReadyWaker>,
     waker: Waker,
-}
-
-/// Whether one connection has the home to itself, as far as the last turns tell.
-#[derive(Debug, Default)]
-struct Alone {
-    id: u32,
-    /// How many turns of the driver in a row found this connection and no other.
-    seen: u8,
-    /// How many turns since then did without the driver.
-    tried: u8,
-}
-
-impl Alone {
-    /// Turns of the driver after which a connection is taken to be alone.
-    const ENOUGH: u8 = 3;
-    /// Turns that do without the driver at the most, so that others are seen.
-    const MOST: u8 = 8;
-
-    /// The connection to try.
-    fn candidate(&self) -> Option<u32> {
-        (self.seen >= Self::ENOUGH && self.tried < Self::MOST).then_some(self.id)
-    }
-
-    /// Takes note of which connections the driver found ready.
-    fn saw(&mut self, ready: &[u32]) {
-        match ready {
-            [id] if *id == self.id => self.seen = self.seen.saturating_add(1),
-            [id] => (self.id, self.seen) = (*id, 1),
-            [] => {}
-            _ => self.seen = 0,
-        }
-        self.tried = 0;
-    }
-
-    /// Takes note of whether the driver could be left out.
-    fn tried(&mut self, is_done: bool) {
-        self.tried += 1;
-        if !is_done {
-            self.seen = 0;
-        }
-    }
 }
 
 /// A runtime and the connections that live in it.
@@ -450,57 +411,6 @@ fn vacant(free: &mut Vec<u32>, residents: &mut Vec<Option<Box<Resident>>>) -> u3
     free.pop().unwrap_or_else(|| {
         residents.push(None);
         (residents.len() - 1) as u32
-    })
-}
-
-/// Takes a descriptor that a row of a test's own home gave away.
-#[cfg(test)]
-pub(super) fn own(fd: RawFd) -> OwnedFd {
-    // SAFETY: tests call this once for a row, and use the number no more.
-    unsafe { std::os::fd::FromRawFd::from_raw_fd(fd) }
-}
-
-/// Registers a socket with the runtime in whose context this is called.
-pub(super) fn register(socket: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: it owns the descriptor, always gives the same one, and keeps it
-    // open until it is dropped, after its registration.
-    Ok(unsafe { AsyncFd::register_with_interest(socket, interest) }?)
-}
-
-/// Finds the epoll descriptor of a runtime, which tokio does not hand out: it
-/// is the one that watches a socket registered with the runtime for this.
-fn find_epoll(runtime: &Runtime) -> io::Result<RawFd> {
-    use std::os::unix::fs::MetadataExt;
-
-    let _context = runtime.enter();
-    let (probe, _peer) = tokio::net::UnixStream::pair()?;
-    let fd = probe.as_raw_fd();
-    let inode = std::fs::metadata(format!("/proc/self/fd/{fd}"))?.ino();
-    for entry in std::fs::read_dir("/proc/self/fdinfo")? {
-        let entry = entry?;
-        // Another thread may have closed it in the meantime.
-        let Ok(info) = std::fs::read_to_string(entry.path()) else {
-            continue;
-        };
-        let epoll = entry.file_name().to_str().and_then(|fd| fd.parse().ok());
-        if let Some(epoll) = epoll.filter(|_| watches(&info, fd, inode)) {
-            return Ok(epoll);
-        }
-    }
-    Err(io::ErrorKind::NotFound.into())
-}
-
-/// Whether an epoll descriptor's `fdinfo` lists the descriptor `fd` of `inode`:
-/// a number alone could be a closed descriptor's, still watched by a duplicate.
-fn watches(fdinfo: &str, fd: RawFd, inode: u64) -> bool {
-    fdinfo.lines().any(|line| {
-        let mut words = line.split_whitespace();
-        words.next() == Some("tfd:")
-            && words.next().and_then(|word| word.parse().ok()) == Some(fd)
-            && words
-                .find_map(|word| word.strip_prefix("ino:"))
-                .and_then(|word| u64::from_str_radix(word, 16).ok())
-                == Some(inode)
     })
 }
 

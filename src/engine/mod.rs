@@ -7,13 +7,21 @@
 //! elsewhere there are inboxes only, for what JavaScript has read itself.
 
 #[cfg(target_os = "linux")]
+pub mod alone;
+#[cfg(target_os = "linux")]
 pub mod connection;
+#[cfg(target_os = "linux")]
+pub mod driver;
 #[cfg(target_os = "linux")]
 pub mod home;
 pub mod inbox;
 #[cfg(target_os = "linux")]
 pub mod listener;
 #[cfg(target_os = "linux")]
+pub mod lobby;
+#[cfg(target_os = "linux")]
 pub mod ready;
 #[cfg(target_os = "linux")]
 pub mod vigil;
+#[cfg(target_os = "linux")]
+pub mod waiting;
