@@ -86,7 +86,8 @@ function connections(wss) {
 }
 
 /**
- * Describes a request: its own properties, except the socket.
+ * Describes a request: its own properties, except the socket, and how that is
+ * found.
  *
  * @param {http.IncomingMessage} req The request
  * @return {Object} The properties
@@ -94,6 +95,7 @@ function connections(wss) {
 function describe(req) {
   const entries = Reflect.ownKeys(req)
     .map(String)
+    .filter((key) => key !== 'Symbol(kOrigin)')
     .sort()
     .map((key) => [key, req[key]])
     .filter(([, value]) => value === null || typeof value !== 'object');

@@ -2,6 +2,7 @@
 
 const Receiver = require('./receiver');
 const Sender = require('./sender');
+const originals = require('./originals');
 const { CLOSED, CLOSING, OPEN } = require('./ready-states');
 const { EMPTY_BUFFER, kStatusCode, kWebSocket } = require('./constants');
 const {
@@ -15,8 +16,8 @@ const { discardIncoming, setCloseTimer } = require('./socket-events');
 
 // Methods of the halves of a connection, its receiver and its sender, that are
 // passed by while nobody has replaced them.
-const { addListener, emit, on } = Receiver.prototype;
-const { dispatch, send, sendFrame } = Sender.prototype;
+const { addListener, emit, on } = originals.Receiver;
+const { close, dispatch, ping, pong, send, sendFrame } = originals.Sender;
 
 module.exports = {
   conclude,
@@ -129,7 +130,10 @@ function isSenderPatched() {
   return (
     prototype.dispatch !== dispatch ||
     prototype.send !== send ||
-    prototype.sendFrame !== sendFrame
+    prototype.sendFrame !== sendFrame ||
+    prototype.close !== close ||
+    prototype.ping !== ping ||
+    prototype.pong !== pong
   );
 }
 

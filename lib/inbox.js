@@ -1,5 +1,7 @@
 'use strict';
 
+const { markAsUntransferable } = require('worker_threads');
+
 const { EMPTY_BUFFER } = require('./constants');
 
 const FastBuffer = Buffer[Symbol.species];
@@ -33,20 +35,30 @@ const RANGE_ERROR = 1 << 16;
 const ROW = 4;
 const ROWS = 2048;
 
-/**
- * As large as the chunks that Node reads from a socket, so that a message that
- * is kept pins no more memory than it does when it is a view of such a chunk;
- * and a bit more, for the headers of frames of 4, 8 or 16 KiB.
- */
-const SLAB_SIZE = 64 * 1024 + 512;
+//
+// A message that is kept pins the slab in which it lies. So a slab is as large as
+// so many messages are, within limits. The least is what Node's own `Buffer` pool
+// has, and more if that would last for a few batches only. The most has room for
+// a read of messages that are received where they stay, and for the headers of
+// frames of 4, 8 or 16 KiB.
+//
+const SLAB_MESSAGES = 16;
+const SLAB_MIN = 8 * 1024;
+const SLAB_MAX = 64 * 1024 + 512;
 const SLAB_RESERVE = 2 * 1024;
+
+/** How many batches a slab should last. */
+const FEW = 8;
+const VERY_FEW = 2;
 
 const NONE = [];
 
 /**
  * The memory of a batch of events: rows that are overwritten by the next batch,
  * and a slab in which payloads are never overwritten. When a slab is used up a
- * new one is taken, so that a `Buffer` which the user keeps stays valid.
+ * new one is taken, so that a `Buffer` which the user keeps stays valid. It holds
+ * messages of many connections, so it can't be transferred to another thread:
+ * the others would be lost.
  */
 class Inbox {
   /**
@@ -67,6 +79,13 @@ class Inbox {
     this._memory = null;
 
     //
+    // What has come in the current slab.
+    //
+    this._batches = 0;
+    this._events = 0;
+    this._hasOwned = false;
+
+    //
     // Where the payloads of the current batch begin.
     //
     this.base = 0;
@@ -83,13 +102,36 @@ class Inbox {
     const isUsedUp = this.slab.length - this.used < SLAB_RESERVE;
 
     if (isUsedUp) {
-      this.slab = Buffer.allocUnsafeSlow(SLAB_SIZE);
+      this.slab = Buffer.allocUnsafeSlow(this._nextSize());
       this._memory = this.slab.buffer;
+      markAsUntransferable(this._memory);
       this.used = 0;
     }
 
     this.base = this.used;
     return isUsedUp;
+  }
+
+  /**
+   * Decides how large the next slab is.
+   *
+   * @return {Number} The size in bytes
+   * @private
+   */
+  _nextSize() {
+    let least = SLAB_MIN;
+
+    if (this._batches < FEW) least *= 2;
+    if (this._batches < VERY_FEW) least *= 2;
+
+    const size = this._hasOwned
+      ? SLAB_MAX
+      : Math.ceil((this.used / this._events) * SLAB_MESSAGES);
+
+    this._batches = this._events = 0;
+    this._hasOwned = false;
+
+    return Math.min(Math.max(size || 0, least), SLAB_MAX);
   }
 
   /**
@@ -104,8 +146,12 @@ class Inbox {
 
     this.used = this.base + this.rows[1];
     this.owned = NONE;
+    this._events += this.rows[0];
+
+    if (this.rows[1] !== 0) this._batches++;
 
     if (owned !== 0) {
+      this._hasOwned = true;
       this.owned = [];
       for (let i = 0; i < owned; i++) this.owned.push(source.takeOwned(i));
     }

@@ -24,6 +24,7 @@ const {
 const { EMPTY_BUFFER, kWebSocket } = require('./constants');
 const { closePayload, controlPayload } = require('./payload');
 const { kOptions, kReceiver, kSender, kSocket } = require('./symbols');
+const { nextTick } = require('./scheduling');
 const { toArrayBuffer } = require('./buffer-util');
 
 /** `MAX_SLICES` of `src/binding/outbox.rs`. */
@@ -110,7 +111,7 @@ class NativeConnection extends AsyncResource {
    */
   get isClear() {
     const { socket } = this;
-    if (socket === null) return prototype.write === write;
+    if (socket === null) return this.isActive && prototype.write === write;
 
     const state = socket._writableState;
 
@@ -338,7 +339,7 @@ class NativeConnection extends AsyncResource {
    * @public
    */
   setReading(reading) {
-    if (reading === this.reading) return;
+    if (reading === this.reading || !this.isActive) return;
 
     this.reading = reading;
 
@@ -348,7 +349,7 @@ class NativeConnection extends AsyncResource {
       //
       // This is when a stream that is resumed would emit it.
       //
-      process.nextTick(readHead, this);
+      nextTick(readHead, this);
     }
   }
 
@@ -368,6 +369,16 @@ class NativeConnection extends AsyncResource {
   }
 
   /**
+   * Changes what the decoder accepts.
+   *
+   * @param {...Number} limits Flags and limits, as the addon wants them
+   * @public
+   */
+  setLimits(...limits) {
+    driver.engine.setLimits(this.id, ...limits);
+  }
+
+  /**
    * Answers the decoder's question who decompresses.
    *
    * @param {Boolean} here Whether the decoder does
@@ -376,6 +387,17 @@ class NativeConnection extends AsyncResource {
    */
   decideInflating(here) {
     return driver.engine.decideInflating(this.id, here);
+  }
+
+  /**
+   * Takes back the rest of that data, to be decoded in the next turn.
+   *
+   * @param {Buffer} rest The data
+   * @public
+   */
+  putBack(rest) {
+    driver.engine.putBack(this.id, rest);
+    driver.schedule();
   }
 
   /**
@@ -422,8 +444,11 @@ class NativeConnection extends AsyncResource {
 
     const receiver = this.websocket[kReceiver];
 
-    if (receiver && receiver.isDecoding) {
-      receiver._decoder = driver.engine.spill(this.id);
+    if (receiver && (receiver.isDecoding || receiver.isHolding)) {
+      const decoder = driver.engine.spill(this.id);
+
+      receiver._decoder = decoder;
+      receiver.takeRest(decoder.takeRest());
     } else {
       const decoder = driver.engine.release(this.id);
 
@@ -451,6 +476,20 @@ class NativeConnection extends AsyncResource {
     this.websocket._receiver._decoder = decoder;
     this.head = EMPTY_BUFFER;
     return head.length === 0 ? decoder.takeRest() : head;
+  }
+
+  /**
+   * Takes what the kernel has received, and nobody read because the socket is
+   * paused. A stream reads some of that ahead.
+   *
+   * @return {Buffer} What was received
+   * @public
+   */
+  takeReceived() {
+    const bytes = driver.engine.takeReceived(this.id);
+
+    this.bytesRead += bytes.length;
+    return bytes;
   }
 
   /**
@@ -496,6 +535,7 @@ class NativeConnection extends AsyncResource {
    */
   _dispatch(inbox, i, end) {
     const { rows } = inbox;
+    let isRead = false;
     let bytes = 0;
 
     if (this.socket !== null && this.socket.timeout) this.socket._unrefTimer();
@@ -503,6 +543,12 @@ class NativeConnection extends AsyncResource {
     while (i < end) {
       switch (rows[i + 1] & 0xff) {
         case READ:
+          //
+          // What is read after the socket was destroyed is nobody's.
+          //
+          if (isRead && this.socket !== null && this.socket.destroyed) return;
+
+          isRead = true;
           bytes = rows[i + 3];
           this.bytesRead += bytes;
           i += ROW;
@@ -661,7 +707,7 @@ class NativeConnection extends AsyncResource {
       this.socket.end();
     } else {
       this.hasEnded = true;
-      driver.engine.shutdown(this.id);
+      if (this.isActive) driver.engine.shutdown(this.id);
     }
   }
 
@@ -723,13 +769,24 @@ class NativeConnection extends AsyncResource {
    */
   _createSocket() {
     const { listener, websocket } = this;
+    const fd = this.isActive ? driver.engine.duplicate(this.id) : -1;
+    const isShared = fd >= 0;
+
+    //
+    // If there are no descriptors left the socket gets that of the engine, and is
+    // the one to use it.
+    //
+    if (this.isActive && !isShared) driver.outbox.flush();
+
     const socket = this.isActive
-      ? listener.createSocket(driver.engine.duplicate(this.id))
+      ? listener.createSocket(
+          isShared ? fd : driver.engine.takeDescriptor(this.id)
+        )
       : null;
 
     if (socket === null) {
       //
-      // The connection is closed, or there are no descriptors left.
+      // The connection is closed, or the event loop can't watch it.
       //
       this.socket = websocket[kSocket] = new net.Socket();
       if (this.isActive) this._close();
@@ -743,6 +800,7 @@ class NativeConnection extends AsyncResource {
     driver.sockets.convert(socket, this);
     socket.setNoDelay();
     driver.callbacks.listenToSocket(socket);
+    if (!isShared) driver.sockets.spill(socket);
     if (this.hasEnded) socket.end();
   }
 }

@@ -5,6 +5,7 @@ const { AsyncResource } = require('async_hooks');
 
 const Outbox = require('./outbox');
 const binding = require('./binding');
+const { setImmediate } = require('./scheduling');
 const { Inbox, ROW, UPGRADE } = require('./inbox');
 
 //
@@ -34,7 +35,7 @@ const isPossible =
   typeof process._tickCallback === 'function';
 
 /** The asynchronous context of what the event loop calls. */
-const root = new AsyncResource('OXWS');
+let root = null;
 
 /**
  * The native driver of this thread: the engine, its memory, and the batches that
@@ -119,13 +120,18 @@ function start() {
     return false;
   }
 
+  driver.engine.runOutside(() => {
+    root = new AsyncResource('OXWS');
+  });
+
   driver.outbox = new Outbox(driver.engine);
   driver.sockets = require('./native-socket');
 
   //
-  // What was sent before the process exits is handed to the kernel.
+  // What was sent before the process exits is handed to the kernel, and what is
+  // sent from then on at once.
   //
-  process.on('exit', () => driver.outbox.flush());
+  process.prependListener('exit', () => driver.outbox.exit());
   return true;
 }
 
@@ -156,6 +162,7 @@ function schedule() {
   setImmediate(() => {
     scheduled = false;
     inRoot(turn);
+    driver.engine.advance();
   });
 }
 
@@ -232,46 +239,49 @@ function turnOnce() {
   inbox.commit(driver.engine);
   outbox.dispatching = true;
 
-  while (i < end) {
-    const id = rows[i];
-    let next = i + ROW;
+  try {
+    while (i < end) {
+      const id = rows[i];
+      let next = i + ROW;
 
-    //
-    // Each connection that is handed over by a listener is one of its own.
-    //
-    if ((rows[i + 1] & 0xff) < UPGRADE) {
-      while (next < end && rows[next] === id) next += ROW;
-    }
-
-    //
-    // A connection that asks to be let in is nobody yet.
-    //
-    const isNew = (rows[i + 1] & 0xff) === UPGRADE;
-    const target = targets[isNew ? rows[i + 1] >>> 8 : id];
-
-    if (target !== null && target !== undefined) {
-      try {
-        target.dispatch(inbox, i, next);
-      } catch (err) {
-        binding.fatalException(err);
-      }
-    }
-
-    i = next;
-
-    if (i < end) {
-      if (++sinceFlush === FLUSH_INTERVAL) {
-        sinceFlush = 0;
-        outbox.flush();
+      //
+      // Each connection that is handed over by a listener is one of its own.
+      //
+      if ((rows[i + 1] & 0xff) < UPGRADE) {
+        while (next < end && rows[next] === id) next += ROW;
       }
 
-      runTicks();
+      //
+      // A connection that asks to be let in is nobody yet.
+      //
+      const isNew = (rows[i + 1] & 0xff) === UPGRADE;
+      const target = targets[isNew ? rows[i + 1] >>> 8 : id];
+
+      if (target !== null && target !== undefined) {
+        try {
+          target.dispatch(inbox, i, next);
+        } catch (err) {
+          binding.fatalException(err);
+        }
+      }
+
+      i = next;
+
+      if (i < end) {
+        if (++sinceFlush === FLUSH_INTERVAL) {
+          sinceFlush = 0;
+          outbox.flush();
+        }
+
+        runTicks();
+      }
     }
+  } finally {
+    inbox.release();
+    spareInbox = inbox;
+    outbox.dispatching = false;
   }
 
-  inbox.release();
-  spareInbox = inbox;
-  outbox.dispatching = false;
   outbox.flush();
   return result;
 }

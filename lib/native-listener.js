@@ -9,6 +9,7 @@ const { closeSync } = require('fs');
 const { ENOENT } = require('os').constants.errno;
 
 const driver = require('./native-driver');
+const { clearTimeout, setImmediate, setTimeout } = require('./scheduling');
 const { HAND_OVER, UPGRADE } = require('./inbox');
 
 const { emit } = EventEmitter.prototype;

@@ -63,11 +63,28 @@ const overrides = {
     return prototype._final.call(this, cb);
   },
 
+  destroy(err, cb) {
+    //
+    // A paused socket has read some data ahead, which is still delivered.
+    //
+    if (this.readableFlowing === false && !this.destroyed && this.readable) {
+      const bytes = this[kConnection].takeReceived();
+
+      if (bytes.length > 0) {
+        spill(this);
+        Readable.prototype.push.call(this, bytes);
+      }
+    }
+
+    return prototype.destroy.call(this, err, cb);
+  },
+
   _destroy(err, cb) {
     const connection = this[kConnection];
     const { restCallback } = connection;
 
     connection.release();
+    restore(this);
 
     if (restCallback !== null) {
       connection.rest = null;
@@ -122,6 +139,23 @@ const overrides = {
   prependListener(event, listener) {
     spillFor(this, event, listener);
     return prototype.prependListener.call(this, event, listener);
+  },
+
+  removeListener(event, listener) {
+    if (event === 'data' && listener === driver.callbacks.onData) spill(this);
+    return prototype.removeListener.call(this, event, listener);
+  },
+
+  off(event, listener) {
+    return this.removeListener(event, listener);
+  },
+
+  removeAllListeners(...args) {
+    //
+    // Then nobody listens for what is received any more.
+    //
+    if (args.length === 0 || args[0] === 'data') spill(this);
+    return prototype.removeAllListeners.apply(this, args);
   },
 
   read(n) {
@@ -192,7 +226,7 @@ for (const name of [
   define(nativePrototype, name, (value) => value);
 }
 
-module.exports = { convert, isUnpatched, retire };
+module.exports = { convert, isUnpatched, retire, spill };
 
 /**
  * Defines a property that is computed from the socket's own, after what was
@@ -299,6 +333,24 @@ function retire(socket, connection) {
 }
 
 /**
+ * Makes a socket one again that the native driver does not serve.
+ *
+ * @param {net.Socket} socket The socket
+ * @private
+ */
+function restore(socket) {
+  Object.setPrototypeOf(socket, spilledPrototype);
+
+  for (let i = 0; i < LISTENER_METHODS.length; i++) {
+    const name = LISTENER_METHODS[i];
+
+    if (Object.hasOwn(socket, name) && socket[name] === overrides[name]) {
+      socket[name] = prototype[name];
+    }
+  }
+}
+
+/**
  * Changes a socket over to the stream driver if a listener makes a stream of it.
  *
  * @param {net.Socket} socket The socket
@@ -320,7 +372,7 @@ function spillFor(socket, event, listener) {
  * writes it, and the decoder goes on with what that reads.
  *
  * @param {net.Socket} socket The socket
- * @private
+ * @public
  */
 function spill(socket) {
   if (Object.getPrototypeOf(socket) !== nativePrototype) return;
@@ -331,13 +383,7 @@ function spill(socket) {
   const head = connection.spill();
 
   driver.stats.spilled++;
-  Object.setPrototypeOf(socket, spilledPrototype);
-
-  for (let i = 0; i < LISTENER_METHODS.length; i++) {
-    const name = LISTENER_METHODS[i];
-
-    if (socket[name] === overrides[name]) socket[name] = prototype[name];
-  }
+  restore(socket);
 
   if (rest !== null) {
     connection.rest = null;

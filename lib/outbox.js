@@ -7,6 +7,7 @@ const {
 
 const { EMPTY_BUFFER } = require('./constants');
 const { headerLength, writeHeader } = require('./frame-header');
+const { nextTick } = require('./scheduling');
 
 //
 // The flags of `src/binding/outbox.rs`.
@@ -82,6 +83,9 @@ class Outbox {
      * flushed by whoever dispatches.
      */
     this.dispatching = false;
+
+    /** Whether the process exits. */
+    this.isExiting = false;
   }
 
   /**
@@ -185,7 +189,14 @@ class Outbox {
     connection.bytesWritten += sent;
 
     if (sent === size + data.length) {
-      if (typeof cb === 'function') process.nextTick(cb, null);
+      const { socket } = connection;
+
+      if (socket !== null && sent >= socket.writableHighWaterMark) {
+        socket._writableState.needDrain = true;
+        nextTick(afterWrite, socket, cb);
+      } else if (typeof cb === 'function') {
+        nextTick(cb, null);
+      }
       return true;
     }
 
@@ -219,7 +230,7 @@ class Outbox {
     let length = 0;
 
     for (let i = 0; i < list.length; i++) {
-      if (typeof list[i] === 'string') length += list[i].length * 3;
+      if (typeof list[i] === 'string') length += Buffer.byteLength(list[i]);
       else if (isUint8Array(list[i])) length += list[i].length;
       else return false;
     }
@@ -377,19 +388,54 @@ class Outbox {
       const ticket = { outbox: this, cb };
 
       this._tickets[index] = ticket;
-      process.nextTick(settle, ticket);
+      nextTick(settle, ticket);
     }
 
-    if (this._count === MAX_ROWS) {
+    if (this._count === MAX_ROWS || this.isExiting) {
       this.flush();
     } else if (!this.dispatching && !this._scheduled) {
       this._scheduled = true;
-      process.nextTick(this._flush);
+      nextTick(this._flush);
     }
+  }
+
+  /**
+   * Hands everything that waits to the kernel, and from now on everything at
+   * once, since no tick comes any more.
+   *
+   * @public
+   */
+  exit() {
+    this.isExiting = true;
+    this.flush();
   }
 }
 
 module.exports = Outbox;
+
+/**
+ * Does what a stream does when so much was written that it counts as full, and
+ * the kernel has taken it at once.
+ *
+ * @param {net.Socket} socket The socket
+ * @param {Function} [cb] The callback of the frame
+ * @private
+ */
+function afterWrite(socket, cb) {
+  const state = socket._writableState;
+
+  if (
+    state.needDrain &&
+    state.length === 0 &&
+    !state.ending &&
+    !socket.destroyed
+  ) {
+    state.needDrain = false;
+    socket.emit('drain');
+  }
+
+  if (typeof cb === 'function') cb(null);
+}
 
 /**
  * Calls the callback of a frame, unless the kernel did not take it.

@@ -6,6 +6,7 @@ const { Writable } = require('stream');
 const PerMessageDeflate = require('./permessage-deflate');
 const binding = require('./binding');
 const decoderFlags = require('./decoder-flags');
+const originals = require('./originals');
 const {
   BINARY_TYPES,
   EMPTY_BUFFER,
@@ -14,6 +15,7 @@ const {
 } = require('./constants');
 const { concat, toArrayBuffer } = require('./buffer-util');
 const { isValidUTF8 } = require('./validation');
+const { setImmediate } = require('./scheduling');
 const {
   BINARY,
   CLOSE,
@@ -57,6 +59,9 @@ const LENGTH_16 = 126;
  */
 const SHORT = 384;
 
+/** A binary message that is to wait, of the type that it has when it comes. */
+const CONVERTED = -1;
+
 const GET_INFO = 0;
 const INFLATING = 5;
 const DEFER_EVENT = 6;
@@ -79,6 +84,17 @@ const inbox = new Inbox();
  * of the connection.
  */
 const INFLATING_TURNS = 3;
+
+/**
+ * How many bytes of decompressed messages a receiver may hold before it asks for
+ * a pause, and how many the receivers that decode may make in a turn of the event
+ * loop: a few bytes can become many, and they are held for some turns.
+ */
+const MOST_HELD = 64 * 1024;
+const MOST_INFLATED = 4 * 1024 * 1024;
+
+/** How many were made in this turn. */
+let inflated = 0;
 
 /**
  * The receiving end of a connection: a writable stream of bytes that emits the
@@ -145,6 +161,7 @@ class Receiver extends Writable {
     this._offset = 0;
     this._held = [];
     this._heldFrom = 0;
+    this._heldBytes = 0;
     this._callback = null;
 
     //
@@ -220,15 +237,37 @@ class Receiver extends Writable {
           binding.fatalException(err);
         }
       } else {
-        this._held.push({ kind, detail, data, fragments });
+        this._keep(kind, detail, data, fragments);
 
         if (this._callback === null || bytes !== 0) {
           this._hold(bytes);
           bytes = 0;
+        } else if (this._heldBytes > MOST_HELD && !this.writableNeedDrain) {
+          this._hold(HELD.length);
         }
       }
 
       fragments = null;
+    }
+  }
+
+  /**
+   * Holds an event.
+   *
+   * @param {Number} kind The kind of the row
+   * @param {Number} detail The detail of the row
+   * @param {Buffer} data The payload
+   * @param {Buffer} [fragments] The lengths of the fragments, if there are
+   *     several
+   * @private
+   */
+  _keep(kind, detail, data, fragments) {
+    this._held.push({ kind, detail, data, fragments });
+    this._heldBytes += data.length;
+
+    if (kind <= BINARY && (detail & COMPRESSED) !== 0) {
+      if (inflated === 0) setImmediate(forgetInflated);
+      inflated += data.length;
     }
   }
 
@@ -253,7 +292,16 @@ class Receiver extends Writable {
    * @type {Boolean}
    */
   get isDecoding() {
-    return this._offset !== this._chunk.length;
+    return this._offset < this._chunk.length;
+  }
+
+  /**
+   * Whether events are still to be emitted.
+   *
+   * @type {Boolean}
+   */
+  get isHolding() {
+    return this._callback !== null;
   }
 
   /**
@@ -290,6 +338,12 @@ class Receiver extends Writable {
             isThrown = false;
             return;
           }
+        }
+
+        if (inflated > MOST_INFLATED && this.isDecoding) {
+          setImmediate(() => this._run());
+          isThrown = false;
+          return;
         }
       } while (this._decode());
 
@@ -342,7 +396,12 @@ class Receiver extends Writable {
       this._defer(event, INFLATING_TURNS);
     } else {
       this._state = DEFER_EVENT;
-      this._defer(event, 1);
+      this._defer(
+        kind === BINARY
+          ? { kind: CONVERTED, data: this._convert(data, event.fragments) }
+          : event,
+        1
+      );
     }
 
     return false;
@@ -362,10 +421,29 @@ class Receiver extends Writable {
     );
     let offset = 0;
 
-    while (offset !== rest.length) {
+    while (offset !== rest.length && this._heldBytes <= MOST_HELD) {
       this._collect(this._feed(decoder, rest, offset));
       offset = inbox.rows[2];
     }
+
+    if (offset === rest.length) return;
+    if (this._connection === null) this.takeRest(rest.subarray(offset));
+    else this._connection.putBack(rest.subarray(offset));
+  }
+
+  /**
+   * Takes data that comes before what is left of the chunk.
+   *
+   * @param {Buffer} rest The data
+   * @public
+   */
+  takeRest(rest) {
+    if (rest.length === 0) return;
+
+    this._chunk = this.isDecoding
+      ? Buffer.concat([rest, this._chunk.subarray(this._offset)])
+      : rest;
+    this._offset = 0;
   }
 
   /**
@@ -463,7 +541,7 @@ class Receiver extends Writable {
       this._emit(BINARY, 0, data, fragments);
     } else {
       this._state = DEFER_EVENT;
-      this._defer({ kind: BINARY, detail: 0, data, fragments }, 1);
+      this._defer({ kind: CONVERTED, data: this._convert(data, fragments) }, 1);
     }
 
     return null;
@@ -498,10 +576,27 @@ class Receiver extends Writable {
    * @private
    */
   _shift() {
+    this._heldBytes -= this._held[this._heldFrom].data.length;
+
     if (++this._heldFrom === this._held.length) {
       this._held = [];
       this._heldFrom = 0;
     }
+  }
+
+  /**
+   * What the decoder has to know, as the addon wants it.
+   *
+   * @return {Number[]} Flags and limits
+   * @private
+   */
+  _limits() {
+    return [
+      decoderFlags(this._isServer, this._skipUTF8Validation, this._extensions),
+      Math.max(this._maxPayload | 0, 0),
+      Math.max(this._maxFragments | 0, 0),
+      Math.max(this._maxBufferedChunks | 0, 0)
+    ];
   }
 
   /**
@@ -512,7 +607,11 @@ class Receiver extends Writable {
    */
   _decode() {
     const chunk = this._chunk;
-    if (this._offset === chunk.length) {
+
+    //
+    // The program may have given its memory away, to another thread.
+    //
+    if (this._offset >= chunk.length) {
       this._chunk = NOTHING;
       this._offset = 0;
       return false;
@@ -521,16 +620,7 @@ class Receiver extends Writable {
     if (this._takeWhole(chunk, this._offset)) return true;
 
     if (this._connection === null && this._decoder === null) {
-      this._decoder = new binding.Decoder(
-        decoderFlags(
-          this._isServer,
-          this._skipUTF8Validation,
-          this._extensions
-        ),
-        Math.max(this._maxPayload, 0),
-        Math.max(this._maxFragments, 0),
-        Math.max(this._maxBufferedChunks, 0)
-      );
+      this._decoder = new binding.Decoder(...this._limits());
     }
 
     const decoder = this._connection || this._decoder;
@@ -689,7 +779,7 @@ class Receiver extends Writable {
       if (kind === FRAGMENTS) {
         fragments = data;
       } else {
-        this._held.push({ kind, detail: word >>> 8, data, fragments });
+        this._keep(kind, word >>> 8, data, fragments);
         fragments = null;
       }
     }
@@ -714,6 +804,9 @@ class Receiver extends Writable {
         break;
       case BINARY:
         this.emit('message', this._convert(data, fragments), true);
+        break;
+      case CONVERTED:
+        this.emit('message', data, true);
         break;
       case PING:
         this.emit('ping', data);
@@ -788,6 +881,38 @@ class Receiver extends Writable {
   }
 }
 
+//
+// Programs change these, such as when a client has logged in.
+//
+for (const name of [
+  '_maxBufferedChunks',
+  '_maxFragments',
+  '_maxPayload',
+  '_skipUTF8Validation'
+]) {
+  const key = Symbol(name);
+
+  Object.defineProperty(Receiver.prototype, name, {
+    configurable: true,
+    get() {
+      return this[key];
+    },
+    set(value) {
+      this[key] = value;
+
+      const decoder = this._connection || this._decoder;
+
+      if (decoder) decoder.setLimits(...this._limits());
+    }
+  });
+}
+
+{
+  const { addListener, emit, on } = Receiver.prototype;
+
+  originals.Receiver = { addListener, emit, on };
+}
+
 module.exports = Receiver;
 
 /**
@@ -852,6 +977,15 @@ function unmaskShort(chunk, start, end) {
   }
 
   for (let j = start - 4; i < end; i++, j++) chunk[i] ^= chunk[j];
+}
+
+/**
+ * Forgets how much was decompressed in this turn of the event loop.
+ *
+ * @private
+ */
+function forgetInflated() {
+  inflated = 0;
 }
 
 /**

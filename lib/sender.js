@@ -5,6 +5,7 @@ const { Duplex } = require('stream');
 const { randomFillSync } = require('crypto');
 
 const PerMessageDeflate = require('./permessage-deflate');
+const originals = require('./originals');
 const { closePayload, controlPayload, measure } = require('./payload');
 const { kWebSocket, NOOP } = require('./constants');
 const { isBlob } = require('./validation');
@@ -386,9 +387,12 @@ class Sender {
   }
 }
 
+const { close, dispatch, ping, pong, send, sendFrame } = Sender.prototype;
+
+originals.Sender = { close, dispatch, ping, pong, send, sendFrame };
+
 module.exports = Sender;
 
-const { dispatch, sendFrame } = Sender.prototype;
 const { cork, uncork, write } = Duplex.prototype;
 const { _write, _writev } = Socket.prototype;
 

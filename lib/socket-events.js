@@ -1,8 +1,12 @@
 'use strict';
 
+const EventEmitter = require('events');
+
 const { CLOSING } = require('./ready-states');
 const { NOOP, kWebSocket } = require('./constants');
 const { kConnection, kReceiver, kSocket } = require('./symbols');
+
+const { removeListener } = EventEmitter.prototype;
 
 module.exports = {
   discardIncoming,
@@ -190,7 +194,9 @@ function isReceivingDone(websocket) {
  * @public
  */
 function discardIncoming(socket) {
-  socket.removeListener('data', socketOnData);
+  // Not the socket's own method: the native driver takes that for a program's
+  // wish to go without it.
+  removeListener.call(socket, 'data', socketOnData);
 
   // Not at once: the listener that was removed may still be running, and pause
   // the socket when the receiver returns.

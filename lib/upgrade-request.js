@@ -2,60 +2,8 @@
 
 const { IncomingMessage } = require('http');
 
-/**
- * What an object was returned by is made a part of, so that fields can be added
- * to it that only this file sees.
- */
-class Returned {
-  /**
-   * Returns an object.
-   *
-   * @param {Object} object The object
-   */
-  constructor(object) {
-    return object;
-  }
-}
-
-/**
- * Where the socket of a request is found.
- */
-class Origin extends Returned {
-  #websocket;
-
-  /**
-   * Gives a request its origin.
-   *
-   * @param {http.IncomingMessage} request The request
-   * @param {WebSocket} websocket The `WebSocket` that it led to
-   */
-  constructor(request, websocket) {
-    super(request);
-    this.#websocket = websocket;
-  }
-
-  /**
-   * Finds the socket of a request.
-   *
-   * @param {http.IncomingMessage} request The request, or what inherits from it
-   * @return {(net.Socket|undefined)} The socket, if it is known yet
-   */
-  static socketOf(request) {
-    for (let o = request; o !== null; o = Object.getPrototypeOf(o)) {
-      if (#websocket in o) return o.#websocket._socket;
-    }
-  }
-
-  /**
-   * Whether a request has got its origin.
-   *
-   * @param {http.IncomingMessage} request The request
-   * @return {Boolean} `true` if it has
-   */
-  static isKnown(request) {
-    return #websocket in request;
-  }
-}
+/** The `WebSocket` that a request led to. */
+const kOrigin = Symbol('kOrigin');
 
 /**
  * Describes a property whose value is the socket. That is made when it is looked
@@ -70,13 +18,15 @@ function describe(name) {
     configurable: true,
     enumerable: true,
     get() {
-      return Origin.socketOf(this);
+      const origin = this[kOrigin];
+
+      return origin === undefined ? undefined : origin._socket;
     },
     set(value) {
       //
       // Node's constructor has no socket to set yet.
       //
-      if (Object.hasOwn(this, name) && !Origin.isKnown(this)) return;
+      if (this[kOrigin] === undefined) return;
 
       Object.defineProperty(this, name, {
         configurable: true,
@@ -103,7 +53,7 @@ function upgradeRequest({ method, url, fields }, websocket) {
   const request = Object.create(IncomingMessage.prototype, properties);
 
   IncomingMessage.call(request);
-  new Origin(request, websocket);
+  Object.defineProperty(request, kOrigin, { value: websocket });
 
   request.httpVersionMajor = 1;
   request.httpVersionMinor = 1;

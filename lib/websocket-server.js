@@ -5,10 +5,12 @@ const http = require('http');
 
 const { acceptKey } = require('./binding');
 const native = require('./native');
+const originals = require('./originals');
 const WebSocket = require('./websocket');
 const { CLOSE_TIMEOUT, kWebSocket } = require('./constants');
 const { accept } = require('./native-acceptance');
 const { parseHead } = require('./upgrade-request');
+const { setImmediate } = require('./scheduling');
 const {
   abortHandshake,
   acceptExtensions,
@@ -383,7 +385,7 @@ module.exports = WebSocketServer;
 // What the native listener leaves out while nobody has replaced it.
 const { completeUpgrade, handleUpgrade, shouldHandle } =
   WebSocketServer.prototype;
-const { setSocket } = WebSocket.prototype;
+const { setSocket } = originals.WebSocket;
 
 /**
  * The `'request'` listener of a server that speaks nothing but WebSocket.

@@ -3,6 +3,7 @@
 const EventEmitter = require('events');
 
 const native = require('./native');
+const originals = require('./originals');
 const PerMessageDeflate = require('./permessage-deflate');
 const readyStates = require('./ready-states');
 const { abortHandshake, connect } = require('./client-handshake');
@@ -463,7 +464,9 @@ class WebSocket extends EventEmitter {
     this._paused = false;
 
     // Otherwise the listener of `'drain'` does it.
-    if (!this[kReceiver] || !this[kReceiver]._writableState.needDrain) {
+    const receiver = this[kReceiver];
+
+    if (receiver === undefined || !receiver._writableState.needDrain) {
       this._socket.resume();
     }
   }
@@ -593,6 +596,8 @@ for (const type of ['close', 'error', 'open', 'message']) {
 
 WebSocket.prototype.addEventListener = addEventListener;
 WebSocket.prototype.removeEventListener = removeEventListener;
+
+originals.WebSocket = { setSocket: WebSocket.prototype.setSocket };
 
 module.exports = WebSocket;
 

@@ -41,19 +41,47 @@ const ALLOWED = [
       '_feed',
       '_hold',
       '_isDue',
+      '_keep',
+      '_limits',
       '_process',
       '_readError',
       '_run',
       '_shift',
       '_takeWhole',
       'isDecoding',
-      'receive'
+      'isHolding',
+      'receive',
+      'takeRest'
     ]
   },
   {
     kind: 'Receiver.prototype',
     reason: 'own with ws, asked from the decoder here',
     keys: ['_totalPayloadLength']
+  },
+  {
+    kind: 'Receiver.prototype',
+    reason: 'own with ws, and told to the decoder here',
+    keys: [
+      '_maxBufferedChunks',
+      '_maxFragments',
+      '_maxPayload',
+      '_skipUTF8Validation'
+    ]
+  },
+  {
+    kind: 'Receiver#',
+    reason: 'own with ws, and told to the decoder here',
+    keys: [
+      'Symbol(_maxBufferedChunks)',
+      'Symbol(_maxFragments)',
+      'Symbol(_maxPayload)',
+      'Symbol(_skipUTF8Validation)',
+      '_maxBufferedChunks',
+      '_maxFragments',
+      '_maxPayload',
+      '_skipUTF8Validation'
+    ]
   },
   {
     kind: 'Receiver#',
@@ -84,10 +112,10 @@ const ALLOWED = [
       '_connection',
       '_decoder',
       '_held',
+      '_heldBytes',
       '_heldFrom',
       '_idleDecoder',
       '_inflated',
-      '_inflatingTurns',
       '_offset'
     ]
   },

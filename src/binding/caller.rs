@@ -35,34 +35,13 @@ impl Caller {
     }
 
     fn call(&self) -> Option<()> {
-        let (mut function, mut receiver) = (ptr::null_mut(), ptr::null_mut());
-        let ok = |status| (status == sys::Status::napi_ok).then_some(());
+        let mut function = ptr::null_mut();
         // SAFETY: called with a handle scope open, on the environment's
         // thread; the reference lives as long as `self`.
-        ok(unsafe { sys::napi_get_reference_value(self.env, self.function, &mut function) })?;
-        // SAFETY: a handle scope is open.
-        ok(unsafe { sys::napi_get_global(self.env, &mut receiver) })?;
-        // SAFETY: function and receiver are values of the open scope. A null
-        // async context is the empty one; ticks run when the call returns.
-        let status = unsafe {
-            sys::napi_make_callback(
-                self.env,
-                ptr::null_mut(),
-                receiver,
-                function,
-                0,
-                ptr::null(),
-                ptr::null_mut(),
-            )
-        };
-        if status == sys::Status::napi_pending_exception {
-            let mut exception = ptr::null_mut();
-            // SAFETY: an exception is pending, as the status says.
-            ok(unsafe { sys::napi_get_and_clear_last_exception(self.env, &mut exception) })?;
-            // SAFETY: the exception is a value of the open scope.
-            ok(unsafe { sys::napi_fatal_exception(self.env, exception) })?;
-        }
-        Some(())
+        let status =
+            unsafe { sys::napi_get_reference_value(self.env, self.function, &mut function) };
+        (status == sys::Status::napi_ok).then_some(())?;
+        call(self.env, function)
     }
 
     /// Calls from within the event loop, outside of any JavaScript.
@@ -77,4 +56,39 @@ impl Caller {
             unsafe { sys::napi_close_handle_scope(self.env, scope) };
         }
     }
+}
+
+/// Calls `function` in the empty asynchronous context, whatever the current one
+/// is.
+pub(super) fn call_outside(env: &Env, function: &Function<'_, (), ()>) {
+    call(env.raw(), function.value().value);
+}
+
+/// Calls a function of the open handle scope, on the environment's thread.
+fn call(env: sys::napi_env, function: sys::napi_value) -> Option<()> {
+    let mut receiver = ptr::null_mut();
+    let ok = |status| (status == sys::Status::napi_ok).then_some(());
+    // SAFETY: a handle scope is open, as the caller sees to.
+    ok(unsafe { sys::napi_get_global(env, &mut receiver) })?;
+    // SAFETY: function and receiver are values of the open scope. A null async
+    // context is the empty one; ticks run when the outermost call returns.
+    let status = unsafe {
+        sys::napi_make_callback(
+            env,
+            ptr::null_mut(),
+            receiver,
+            function,
+            0,
+            ptr::null(),
+            ptr::null_mut(),
+        )
+    };
+    if status == sys::Status::napi_pending_exception {
+        let mut exception = ptr::null_mut();
+        // SAFETY: an exception is pending, as the status says.
+        ok(unsafe { sys::napi_get_and_clear_last_exception(env, &mut exception) })?;
+        // SAFETY: the exception is a value of the open scope.
+        ok(unsafe { sys::napi_fatal_exception(env, exception) })?;
+    }
+    Some(())
 }

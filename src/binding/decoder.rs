@@ -80,6 +80,20 @@ impl Decoder {
         Self::go_on(Receiver::new(config).asking(), Vec::new())
     }
 
+    /// Changes the limits, and whether text is checked; for the arguments see
+    /// [`config`].
+    #[napi]
+    pub fn set_limits(
+        &mut self,
+        flags: u32,
+        max_payload: u32,
+        max_fragments: u32,
+        max_buffered_chunks: u32,
+    ) {
+        let limits = config(flags, max_payload, max_fragments, max_buffered_chunks);
+        self.receiver.set_limits(limits);
+    }
+
     /// What was received before this was made, and not decoded.
     #[napi]
     pub fn take_rest<'env>(&mut self, env: &'env Env) -> Result<BufferSlice<'env>> {

@@ -17,7 +17,7 @@ use napi_derive::napi;
 use rustix::io::Errno;
 use rustix::time::{clock_gettime, ClockId};
 
-use super::caller::Caller;
+use super::caller::{call_outside, Caller};
 use super::decoder::{config, fill, take_owned, Decoder};
 use super::memory::{Lent, Memory};
 use super::nest::{Inbox, Nest};
@@ -135,6 +135,27 @@ impl Engine {
         Some(Decoder::go_on(receiver, rest))
     }
 
+    /// Takes what a connection has received and not read, as far as that is what
+    /// a stream would have read ahead.
+    #[napi]
+    pub fn take_received<'env>(&self, env: &'env Env, id: u32) -> Result<BufferSlice<'env>> {
+        BufferSlice::copy_from(env, self.nest.home.borrow_mut().take_received(id))
+    }
+
+    /// Calls `callback` in the asynchronous context of what the event loop calls,
+    /// which is empty, whatever that of the caller is.
+    #[napi]
+    pub fn run_outside(&self, env: Env, callback: Function<'_, (), ()>) {
+        call_outside(&env, &callback);
+    }
+
+    /// Tells that the next turn is of a later iteration of the event loop than
+    /// the last one. (If it is the loop that asks for it, that is known.)
+    #[napi]
+    pub fn advance(&self) {
+        self.nest.home.borrow_mut().advance();
+    }
+
     /// Keeps the process alive, or no longer.
     #[napi]
     pub fn set_referenced(&self, referenced: bool) {
@@ -181,6 +202,21 @@ impl Engine {
         )
     }
 
+    /// Changes the limits of a connection's decoder, and whether it checks text;
+    /// for the arguments see [`config`].
+    #[napi]
+    pub fn set_limits(
+        &self,
+        id: u32,
+        flags: u32,
+        max_payload: u32,
+        max_fragments: u32,
+        max_buffered_chunks: u32,
+    ) {
+        let limits = config(flags, max_payload, max_fragments, max_buffered_chunks);
+        self.nest.home.borrow_mut().set_limits(id, limits);
+    }
+
     /// Answers the question of a connection's decoder: whether it is the one
     /// that decompresses. Returns the bytes that waited for the answer, for
     /// [`Engine::feed`].
@@ -193,6 +229,12 @@ impl Engine {
     ) -> Result<BufferSlice<'env>> {
         let rest = self.nest.home.borrow_mut().decide_inflating(id, here);
         BufferSlice::copy_from(env, rest)
+    }
+
+    /// Takes back the rest of those bytes, to be decoded in the next turn.
+    #[napi]
+    pub fn put_back(&self, id: u32, rest: Memory<'_, u8>) {
+        self.nest.home.borrow_mut().put_back(id, rest.to_vec());
     }
 
     /// The payload of a row with the "owned" detail, of the last turn or feed.
@@ -316,6 +358,9 @@ struct Ready {
 
 impl Watcher for Ready {
     fn ready(&self) {
+        if let Some(nest) = self.nest.upgrade() {
+            nest.home.borrow_mut().advance();
+        }
         self.caller.call_from_loop();
         let Some(nest) = self.nest.upgrade() else {
             return;

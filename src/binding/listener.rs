@@ -46,6 +46,14 @@ impl Engine {
         fd.map_or(-1, IntoRawFd::into_raw_fd)
     }
 
+    /// Takes the descriptor itself out of a connection, which is then only to be
+    /// released. Returns it, or -1.
+    #[napi]
+    pub fn take_descriptor(&self, id: u32) -> i32 {
+        let fd = self.nest.home.borrow_mut().take_socket(id);
+        fd.map_or(-1, IntoRawFd::into_raw_fd)
+    }
+
     /// How many connections of a listener have not sent their request yet.
     #[napi]
     pub fn waiting(&self, listener: u32) -> u32 {

@@ -120,7 +120,10 @@ impl Nest {
             home.turn(inbox);
             self.reuse.received(inbox.bytes_read());
             let due = if home.is_due() { DUE } else { 0 };
-            let rest = if home.has_rest() { REST } else { 0 };
+            // What is decompressed is not emitted at once, so others wait until
+            // the event loop has gone on.
+            let goes_on = home.has_rest() && !inbox.is_much();
+            let rest = if goes_on { REST } else { 0 };
             due | rest | if home.is_awaiting() { AWAITED } else { 0 }
         });
         *used += rows.get(1).copied().unwrap_or_default() as usize;

@@ -11,12 +11,15 @@ use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
 
 use rustix::io::Errno;
+use rustix::net::sockopt::socket_error;
 use rustix::net::{recv, send, sendmsg, RecvFlags, SendAncillaryBuffer, SendFlags};
 use tokio::io::unix::AsyncFd;
+use tokio::io::Interest;
 
+use super::driver::register;
 use super::inbox::{Inbox, RowKind, SMALL};
 use crate::protocol::frame::MAX_HEADER;
-use crate::protocol::receiver::{Receiver, Sink};
+use crate::protocol::receiver::{Receiver, ReceiverConfig, Sink};
 
 /// Bytes of large messages that are received in one turn at the most, so that
 /// no connection starves others. (Of small ones it is one buffer: the program
@@ -30,7 +33,9 @@ const MEDIUM: usize = 4 * 1024;
 
 /// A connection in its home.
 pub struct Connection {
-    socket: AsyncFd<OwnedFd>,
+    /// Registered for reading, and while the kernel takes no bytes for writing,
+    /// too. `None` when it was taken, or could not be registered again.
+    socket: Option<AsyncFd<OwnedFd>>,
     receiver: Receiver,
     /// The rest of a chunk that waits for room in the inbox.
     backlog: Vec<u8>,
@@ -49,9 +54,8 @@ pub struct Connection {
     ended: bool,
     /// Whether both directions were closed when data was last read.
     hung_up: bool,
-    /// The socket once more, while the kernel takes no bytes: registered for
-    /// writing, and for nothing else.
-    blocked: Option<Box<AsyncFd<OwnedFd>>>,
+    /// Whether the kernel takes no bytes.
+    blocked: bool,
     /// Why it cannot be known when the kernel takes bytes again.
     failure: Option<io::Error>,
 }
@@ -61,7 +65,7 @@ impl Connection {
     /// [`Self::set_reading`].
     pub fn new(socket: AsyncFd<OwnedFd>, receiver: Receiver) -> Self {
         Self {
-            socket,
+            socket: Some(socket),
             receiver,
             backlog: Vec::new(),
             resumed: false,
@@ -71,7 +75,7 @@ impl Connection {
             reading: false,
             ended: false,
             hung_up: false,
-            blocked: None,
+            blocked: false,
             failure: None,
         }
     }
@@ -80,19 +84,43 @@ impl Connection {
     pub fn set_reading(&mut self, reading: bool, cx: &mut Context<'_>) {
         self.reading = reading;
         let is_due = if reading {
-            !self.backlog.is_empty() || self.socket.poll_read_ready(cx).is_ready()
+            !self.backlog.is_empty() || self.poll_read_ready(cx).is_ready()
         } else {
-            self.poll_hung_up(cx).is_ready()
+            // Both register the waker.
+            self.poll_hung_up(cx).is_ready() | self.poll_peer_ended(cx).is_ready()
         };
         if is_due {
             cx.waker().wake_by_ref();
         }
     }
 
-    /// Ready when both directions are closed. (The socket is registered for
-    /// reading only, so nothing else makes it ready for writing.)
+    /// Ready when there is something to read, or that cannot be known.
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.socket {
+            Some(socket) => socket.poll_read_ready(cx).map(drop),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Ready when the peer has ended its side, or that cannot be known.
+    fn poll_peer_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(socket) = &self.socket else {
+            return Poll::Pending;
+        };
+        match socket.poll_read_ready(cx) {
+            Poll::Ready(Ok(guard)) if !guard.ready().is_read_closed() => Poll::Pending,
+            ready => ready.map(drop),
+        }
+    }
+
+    /// Ready when both directions are closed. (Unless the kernel takes no bytes,
+    /// the socket is registered for reading only, so nothing else makes it ready
+    /// for writing.)
     fn poll_hung_up(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.socket.poll_write_ready(cx).map(drop)
+        match &self.socket {
+            Some(socket) => socket.poll_write_ready(cx).map(drop),
+            None => Poll::Pending,
+        }
     }
 
     /// Decodes data that was received before the connection was made. Returns
@@ -108,12 +136,23 @@ impl Connection {
         consumed
     }
 
+    /// Changes what the decoder accepts; see [`Receiver::set_limits`].
+    pub fn set_limits(&mut self, limits: ReceiverConfig) {
+        self.receiver.set_limits(limits);
+    }
+
     /// Answers the decoder's question who decompresses; see
     /// [`Receiver::decide_inflating`]. Returns the received bytes that had to
     /// wait for that, for [`Self::feed`].
     pub fn decide_inflating(&mut self, here: bool) -> Vec<u8> {
         self.receiver.decide_inflating(here);
         std::mem::take(&mut self.backlog)
+    }
+
+    /// Takes back some of those bytes, to be decoded before what comes next.
+    pub fn put_back(&mut self, rest: Vec<u8>, cx: &mut Context<'_>) {
+        self.backlog = rest;
+        cx.waker().wake_by_ref();
     }
 
     /// The decoder, with its state, and received bytes not yet decoded.
@@ -136,7 +175,7 @@ impl Connection {
     /// # Errors
     /// The kernel's, such as `EPIPE`.
     pub fn write(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        let socket = self.socket();
+        let socket = self.socket().ok_or(Errno::BADF)?;
         loop {
             let sent = match buffers {
                 [one] => send(socket, one, SendFlags::NOSIGNAL),
@@ -153,31 +192,57 @@ impl Connection {
         }
     }
 
-    /// The socket.
-    pub fn socket(&self) -> &OwnedFd {
-        self.socket.get_ref()
+    /// The socket, unless it was taken.
+    pub fn socket(&self) -> Option<&OwnedFd> {
+        self.socket.as_ref().map(AsyncFd::get_ref)
+    }
+
+    /// Takes the socket out: nothing happens here any more. To be called in the
+    /// runtime's context.
+    pub fn take_socket(&mut self) -> Option<OwnedFd> {
+        self.socket.take().map(AsyncFd::into_inner)
+    }
+
+    /// Takes up to `most` bytes from the kernel that have been received, for
+    /// somebody else to decode after what [`Self::into_parts`] gives.
+    pub fn take_received(&self, most: usize) -> Vec<u8> {
+        let mut bytes = vec![0; most];
+        let received = self.socket().map(|socket| receive(socket, &mut bytes));
+        bytes.truncate(received.and_then(Result::ok).unwrap_or_default());
+        bytes
     }
 
     /// Asks for a [`RowKind::Writable`] row once the kernel takes bytes again,
-    /// after a write that was cut short. `blocked` is a duplicate of the socket
-    /// that is registered for writing.
-    pub fn want_write(&mut self, blocked: io::Result<AsyncFd<OwnedFd>>, cx: &mut Context<'_>) {
-        match blocked {
-            Ok(blocked) => self.blocked = Some(Box::new(blocked)),
-            Err(error) => self.failure = Some(error),
-        }
-        // Registers the waker, or has the failure reported.
+    /// after a write that was cut short. To be called in the runtime's context.
+    pub fn want_write(&mut self, cx: &mut Context<'_>) {
+        self.blocked = true;
+        self.watch(Interest::READABLE | Interest::WRITABLE);
+        // Registers the waker, which the driver knew before, or has a failure
+        // reported.
         if self.poll_blocked(cx).is_ready() {
             cx.waker().wake_by_ref();
+        }
+        self.set_reading(self.reading, cx);
+    }
+
+    /// Registers the socket anew. What it is ready for now, the driver will find
+    /// out again.
+    fn watch(&mut self, interest: Interest) {
+        let Some(socket) = self.take_socket() else {
+            return;
+        };
+        match register(socket, interest) {
+            Ok(socket) => self.socket = Some(socket),
+            Err(error) => self.failure = Some(error),
         }
     }
 
     /// Ready when the kernel takes bytes again, or that cannot be known.
     fn poll_blocked(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match &self.blocked {
-            Some(blocked) => blocked.poll_write_ready(cx).map(drop),
-            None if self.failure.is_some() => Poll::Ready(()),
-            None => Poll::Pending,
+        match &self.socket {
+            _ if !self.blocked => Poll::Pending,
+            Some(socket) => socket.poll_write_ready(cx).map(drop),
+            None => Poll::Ready(()),
         }
     }
 
@@ -197,18 +262,19 @@ impl Connection {
     /// where a large message stays.
     pub fn poll(&mut self, cx: &mut Context<'_>, buffer: &mut [u8], inbox: &mut Inbox<'_>) {
         if self.poll_blocked(cx).is_ready() {
+            self.blocked = false;
+            self.watch(Interest::READABLE);
             if let Some(error) = self.failure.take() {
                 return self.fail(&error, inbox);
             }
-            self.blocked = None;
             inbox.row(RowKind::Writable, 0, 0, 0);
         }
         if self.ended {
             return;
         }
         if !self.reading {
-            if self.poll_hung_up(cx).is_ready() {
-                self.check_reset(inbox);
+            if self.poll_hung_up(cx).is_ready() | self.poll_peer_ended(cx).is_ready() {
+                self.check_end(inbox);
             }
             return;
         }
@@ -221,7 +287,10 @@ impl Connection {
             return;
         }
         let mut left = LARGE;
-        while let Poll::Ready(ready) = self.socket.poll_read_ready(cx) {
+        while let Some(socket) = &self.socket {
+            let Poll::Ready(ready) = socket.poll_read_ready(cx) else {
+                return;
+            };
             let mut guard = match ready {
                 Ok(guard) => guard,
                 Err(error) => return self.fail(&error, inbox),
@@ -276,7 +345,7 @@ impl Connection {
                         // event of a later turn, as it is with libuv, and an
                         // end whatever the reason if both sides are closed.
                         self.hung_up |= hung_up;
-                        if self.socket.poll_read_ready(cx).is_ready() {
+                        if self.poll_read_ready(cx).is_ready() {
                             cx.waker().wake_by_ref();
                         }
                         return;
@@ -293,10 +362,20 @@ impl Connection {
         }
     }
 
-    /// Reports a reset although nobody reads, unless data came before it.
-    fn check_reset(&mut self, inbox: &mut Inbox<'_>) {
-        match recv(self.socket(), &mut [0], RecvFlags::PEEK) {
-            Ok(_) | Err(Errno::AGAIN) => {}
+    /// Reports a reset although nobody reads, and the end unless data came before
+    /// it.
+    fn check_end(&mut self, inbox: &mut Inbox<'_>) {
+        let Some(socket) = self.socket() else {
+            return;
+        };
+        match recv(socket, &mut [0], RecvFlags::PEEK) {
+            Ok((_, 0)) => self.end(inbox),
+            Ok(_) => {
+                if let Ok(Err(error)) = socket_error(socket) {
+                    self.fail(&error.into(), inbox);
+                }
+            }
+            Err(Errno::AGAIN) => {}
             Err(error) => self.fail(&error.into(), inbox),
         }
     }
@@ -316,21 +395,22 @@ impl Connection {
             && !self.ended
             && !self.hung_up
             && self.backlog.is_empty()
-            && self.blocked.is_none()
+            && !self.blocked
             && self.failure.is_none()
             && !self.cut
             && !inbox.is_full()
             && inbox.tail().len() >= self.expected
             && self.receiver.room(inbox).is_none();
-        if !is_plain {
+        let Some(socket) = self.socket.as_ref().filter(|_| is_plain) else {
             return false;
-        }
+        };
+        let socket = socket.get_ref();
         let within = self.expected > 0;
         let part = self.part.min(buffer.len());
         let (_, size, read) = if within {
-            read_within(self.socket.get_ref(), buffer.len(), inbox)
+            read_within(socket, buffer.len(), inbox)
         } else {
-            read(self.socket.get_ref(), &mut [], 0, &mut buffer[..part])
+            read(socket, &mut [], 0, &mut buffer[..part])
         };
         // The end, and errors, are left to the driver, which knows more.
         let Ok(read @ 1..) = read else {

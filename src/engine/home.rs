@@ -24,7 +24,7 @@ use super::driver::{find_epoll, register};
 use super::inbox::Inbox;
 use super::lobby::{Ids, Lobby};
 use super::ready::{ReadyQueue, ReadyWaker};
-use crate::protocol::receiver::{Receiver, Sink};
+use crate::protocol::receiver::{Receiver, ReceiverConfig, Sink};
 
 /// Bytes that one connection may read in one turn; as large as libuv's.
 const READ_BUFFER: usize = 64 * 1024;
@@ -56,6 +56,8 @@ pub struct Home {
     scratch: Vec<u32>,
     buffer: Box<[u8]>,
     alone: Alone,
+    /// The iteration of the caller's loop, as far as it tells them apart.
+    iteration: u32,
 }
 
 impl Home {
@@ -82,6 +84,7 @@ impl Home {
             scratch: Vec::new(),
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             alone: Alone::default(),
+            iteration: 0,
         })
     }
 
@@ -216,6 +219,23 @@ impl Home {
         self.socket(id)?.try_clone()
     }
 
+    /// Takes the socket out of a connection, for somebody else to read and write;
+    /// what is left is to be [released](Self::release).
+    pub fn take_socket(&mut self, id: u32) -> Option<OwnedFd> {
+        let _context = self.runtime.enter();
+        let resident = self.residents.get_mut(id as usize)?.as_mut()?;
+        resident.connection.take_socket()
+    }
+
+    /// Takes what a connection has received, as far as its buffer goes; see
+    /// [`Connection::take_received`].
+    pub fn take_received(&mut self, id: u32) -> Vec<u8> {
+        match self.resident(id) {
+            Some(resident) => resident.connection.take_received(READ_BUFFER),
+            None => Vec::new(),
+        }
+    }
+
     /// Ends the sending direction of a connection, let in or not.
     ///
     /// # Errors
@@ -227,7 +247,7 @@ impl Home {
     fn socket(&self, id: u32) -> io::Result<&OwnedFd> {
         let resident = self.residents.get(id as usize).and_then(Option::as_ref);
         let socket = match resident {
-            Some(resident) => Some(resident.connection.socket()),
+            Some(resident) => resident.connection.socket(),
             None => self.lobby.socket(id),
         };
         socket.ok_or_else(|| Errno::BADF.into())
@@ -251,11 +271,27 @@ impl Home {
         }
     }
 
+    /// Changes what the decoder of `id` accepts; see [`Connection::set_limits`].
+    pub fn set_limits(&mut self, id: u32, limits: ReceiverConfig) {
+        if let Some(resident) = self.resident(id) {
+            resident.connection.set_limits(limits);
+        }
+    }
+
     /// Says who decompresses for `id`; see [`Connection::decide_inflating`].
     pub fn decide_inflating(&mut self, id: u32, here: bool) -> Vec<u8> {
         match self.resident(id) {
             Some(resident) => resident.connection.decide_inflating(here),
             None => Vec::new(),
+        }
+    }
+
+    /// Takes back some of the bytes that that gave, to be decoded in the next
+    /// turn.
+    pub fn put_back(&mut self, id: u32, rest: Vec<u8>) {
+        if let Some(resident) = self.resident(id) {
+            let mut cx = Context::from_waker(&resident.waker);
+            resident.connection.put_back(rest, &mut cx);
         }
     }
 
@@ -276,9 +312,7 @@ impl Home {
         let _context = self.runtime.enter();
         if let Some(Some(resident)) = self.residents.get_mut(id as usize) {
             let mut cx = Context::from_waker(&resident.waker);
-            let socket = resident.connection.socket().try_clone();
-            let blocked = socket.and_then(|socket| register(socket, Interest::WRITABLE));
-            resident.connection.want_write(blocked, &mut cx);
+            resident.connection.want_write(&mut cx);
         }
     }
 
@@ -311,6 +345,15 @@ impl Home {
         !self.waiting.is_empty()
     }
 
+    /// Takes note that the turns to come are of a later iteration of the caller's
+    /// loop. What a connection has sent is looked at in a later one than that in
+    /// which it was accepted, after all else that has happened until then: so a
+    /// client that comes back when its connection is closed is not announced
+    /// before that.
+    pub fn advance(&mut self) {
+        self.iteration = self.iteration.wrapping_add(1);
+    }
+
     /// One turn: what happened goes into `inbox`.
     pub fn turn(&mut self, inbox: &mut Inbox<'_>) {
         self.free.append(&mut self.freed);
@@ -328,6 +371,7 @@ impl Home {
             scratch,
             buffer,
             alone,
+            iteration,
             ..
         } = self;
         let goes_on = !waiting.is_empty();
@@ -353,7 +397,16 @@ impl Home {
                 polled += 1;
                 let Some(Some(resident)) = residents.get_mut(id as usize) else {
                     let vacant = &mut || vacant(free, residents);
-                    if lobby.poll(id, Ids { vacant, queue }, buffer, inbox) {
+                    if lobby.poll(
+                        id,
+                        Ids {
+                            vacant,
+                            queue,
+                            iteration: *iteration,
+                        },
+                        buffer,
+                        inbox,
+                    ) {
                         freed.push(id);
                     }
                     continue;
@@ -420,7 +473,7 @@ mod tests {
     use crate::engine::inbox::{Owned, RowKind, ROW};
     use crate::protocol::frame::{FrameHeader, Opcode, MAX_HEADER};
     use crate::protocol::mask::apply_mask;
-    use crate::protocol::receiver::{ReceiverConfig, Room};
+    use crate::protocol::receiver::Room;
     use std::io::{Read, Write};
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;

@@ -11,6 +11,10 @@
 use crate::protocol::receiver::{Event, Payload, Room, Sink};
 use crate::protocol::upgrade::MAX_PLAIN_HEAD;
 
+/// A batch is full when its payloads beside the slab have this many bytes: a few
+/// that were received can become many when they are decompressed.
+const MUCH: usize = 1024 * 1024;
+
 /// Words in a row.
 pub const ROW: usize = 4;
 
@@ -117,6 +121,8 @@ pub struct Inbox<'a> {
     heads: &'a mut [u8],
     used_heads: usize,
     owned: &'a mut Vec<Owned>,
+    /// Bytes of those.
+    beside: usize,
     /// Bytes read for it so far.
     read: usize,
     allocate: Option<&'a mut Allocate<'a>>,
@@ -135,6 +141,7 @@ impl<'a> Inbox<'a> {
             heads: &mut [],
             used_heads: 0,
             owned,
+            beside: 0,
             read: 0,
             allocate: None,
             connection: 0,
@@ -191,6 +198,11 @@ impl<'a> Inbox<'a> {
         self.read
     }
 
+    /// Whether it is full because there is much for the reader to keep.
+    pub fn is_much(&self) -> bool {
+        self.beside >= MUCH
+    }
+
     /// Leaves the rest of the slab unused, so that this is the end of the batch
     /// and the next one gets a new slab.
     pub fn use_up(&mut self) {
@@ -240,6 +252,7 @@ impl<'a> Inbox<'a> {
     fn beside(&mut self, kind: RowKind, detail: u32, payload: Owned, length: usize) {
         self.row(kind, detail | OWNED, self.owned.len(), length);
         self.owned.push(payload);
+        self.beside += length;
     }
 
     fn bytes(&mut self, kind: RowKind, detail: u32, bytes: Vec<u8>) {
@@ -258,6 +271,7 @@ impl Sink for Inbox<'_> {
     fn is_full(&self) -> bool {
         self.rows.len() - self.words < ROW_RESERVE * ROW
             || self.slab.len() - self.used < SLAB_RESERVE
+            || self.is_much()
     }
 
     fn reserve(&mut self, len: usize) -> Option<&mut [u8]> {

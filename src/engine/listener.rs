@@ -1,7 +1,6 @@
 //! A listening socket, which is also somebody else's.
 //!
-//! Polled by the lobby. Accepts connections and looks at them at once, since
-//! often the request is there already.
+//! Polled by the lobby. Accepts connections.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
@@ -63,7 +62,6 @@ impl Listener {
         id: u32,
         mut ids: Ids<'_>,
         waiting: &mut HashMap<u32, Waiting>,
-        buffer: &mut [u8],
         inbox: &mut Inbox<'_>,
     ) {
         if self.failed {
@@ -96,8 +94,7 @@ impl Listener {
                         // slower.
                         let _ = set_tcp_nodelay(&socket, true);
                     }
-                    let newcomer = Waiting::greet(socket, id, &mut ids, buffer, inbox);
-                    waiting.extend(newcomer);
+                    waiting.extend(Waiting::greet(socket, id, &mut ids));
                 }
                 Err(error) if concerns_one(&error) => {}
                 Err(error) => {

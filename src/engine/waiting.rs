@@ -32,6 +32,8 @@ pub struct Waiting {
     pub waker: Waker,
     /// The listener that accepted it.
     pub listener: u32,
+    /// In which iteration of the caller's loop it was accepted.
+    since: u32,
     /// How far it is.
     pub state: State,
 }
@@ -62,63 +64,43 @@ enum Look {
 }
 
 impl Waiting {
-    /// Looks at a new connection at once: often the request is there. Gives the
-    /// connection and its id if it waits for anything. To be called in the
-    /// runtime's context.
-    pub fn greet(
-        socket: OwnedFd,
-        listener: u32,
-        ids: &mut Ids<'_>,
-        buffer: &mut [u8],
-        inbox: &mut Inbox<'_>,
-    ) -> Option<(u32, Self)> {
-        let request = match look(&socket, buffer) {
-            Look::Nothing => None,
-            Look::Plain { head_len, accept } => {
-                let taken = take_head(&socket, head_len, &accept, inbox);
-                if taken.is_none() {
-                    hand_over(socket, listener, inbox);
-                    return None;
-                }
-                taken
-            }
-            Look::Other => {
-                hand_over(socket, listener, inbox);
-                return None;
-            }
-        };
-        // When the kernel can watch no more sockets nobody can serve this one.
+    /// Takes in a new connection, and gives it with its id. `None` if the kernel
+    /// can watch no more sockets: then nobody can serve this one. To be called in
+    /// the runtime's context.
+    pub fn greet(socket: OwnedFd, listener: u32, ids: &mut Ids<'_>) -> Option<(u32, Self)> {
         let socket = register(socket, Interest::READABLE).ok()?;
         let id = (ids.vacant)();
         let ready = ReadyWaker::new(id, ids.queue.clone());
         let waker = Waker::from(ready.clone());
-        let state = match request {
-            Some(len) => {
-                report(id, listener, len, inbox);
-                State::Requested
-            }
-            None => {
-                let mut cx = Context::from_waker(&waker);
-                if socket.poll_read_ready(&mut cx).is_ready() {
-                    waker.wake_by_ref();
-                }
-                State::New
-            }
-        };
+        let mut cx = Context::from_waker(&waker);
+        if socket.poll_read_ready(&mut cx).is_ready() {
+            waker.wake_by_ref();
+        }
         let newcomer = Self {
             socket,
             ready,
             waker,
             listener,
-            state,
+            since: ids.iteration,
+            state: State::New,
         };
         Some((id, newcomer))
     }
 
     /// Does what can be done now; registers the waker for the rest. Returns
     /// whether the connection is to be handed over.
-    pub fn poll(&mut self, id: u32, buffer: &mut [u8], inbox: &mut Inbox<'_>) -> bool {
+    pub fn poll(
+        &mut self,
+        id: u32,
+        iteration: u32,
+        buffer: &mut [u8],
+        inbox: &mut Inbox<'_>,
+    ) -> bool {
         if self.state == State::Requested {
+            return false;
+        }
+        if self.since == iteration {
+            self.waker.wake_by_ref();
             return false;
         }
         let mut cx = Context::from_waker(&self.waker);

@@ -176,6 +176,16 @@ impl Receiver {
         }
     }
 
+    /// Changes the limits from the next frame on, and whether text is checked from
+    /// the next message on; the rest of `limits` is not looked at.
+    pub fn set_limits(&mut self, limits: ReceiverConfig) {
+        self.config = ReceiverConfig {
+            is_server: self.config.is_server,
+            inflate: self.config.inflate,
+            ..limits
+        };
+    }
+
     /// Decodes a chunk and returns how much of it was consumed: all, unless the
     /// sink is full before an event or is asked something. Then
     /// [`resume`](Self::resume) takes the rest.
