@@ -58,7 +58,7 @@ declare namespace WebSocket {
   > extends types.Server<T, U> {
     constructor(options?: ServerOptions<T, U>, callback?: () => void);
 
-    options: ServerOptions<any, U>;
+    options: ServerOptions<T, U>;
   }
 
   const WebSocketServer: typeof Server;

@@ -79,8 +79,10 @@ class Inbox {
     this._memory = null;
 
     //
-    // What has come in the current slab.
+    // What a batch like the last one takes, for which two slabs would be two
+    // turns; and what has come in the current slab.
     //
+    this._need = 0;
     this._batches = 0;
     this._events = 0;
     this._hasOwned = false;
@@ -99,7 +101,8 @@ class Inbox {
    * @public
    */
   prepare() {
-    const isUsedUp = this.slab.length - this.used < SLAB_RESERVE;
+    const room = this.slab.length - this.used;
+    const isUsedUp = room < Math.max(SLAB_RESERVE, this._need);
 
     if (isUsedUp) {
       this.slab = Buffer.allocUnsafeSlow(this._nextSize());
@@ -131,7 +134,7 @@ class Inbox {
     this._batches = this._events = 0;
     this._hasOwned = false;
 
-    return Math.min(Math.max(size || 0, least), SLAB_MAX);
+    return Math.min(Math.max(size || 0, least, this._need), SLAB_MAX);
   }
 
   /**
@@ -144,6 +147,7 @@ class Inbox {
   commit(source) {
     const owned = this.rows[3];
 
+    this._need = Math.min(this.rows[1] + SLAB_RESERVE, SLAB_MAX);
     this.used = this.base + this.rows[1];
     this.owned = NONE;
     this._events += this.rows[0];

@@ -20,6 +20,9 @@ const REST = 4;
 /** Bytes for the heads of the requests of a turn. */
 const HEADS_SIZE = 64 * 1024;
 
+/** What is to be handed to the kernel when the process exits. */
+const kOutboxes = Symbol.for('oxws.outboxes');
+
 /** How many connections are dispatched before replies go out. */
 const FLUSH_INTERVAL = 16;
 
@@ -127,12 +130,27 @@ function start() {
   driver.outbox = new Outbox(driver.engine);
   driver.sockets = require('./native-socket');
 
-  //
-  // What was sent before the process exits is handed to the kernel, and what is
-  // sent from then on at once.
-  //
-  process.prependListener('exit', () => driver.outbox.exit());
+  flushAtExit(driver.outbox);
   return true;
+}
+
+/**
+ * Sees to it that what was sent before the process exits is handed to the kernel,
+ * and what is sent from then on at once. One listener does that for all copies of
+ * this file: test runners load it again and again.
+ *
+ * @param {Outbox} outbox What is sent
+ * @private
+ */
+function flushAtExit(outbox) {
+  if (process[kOutboxes] === undefined) {
+    const outboxes = [];
+
+    Object.defineProperty(process, kOutboxes, { value: outboxes });
+    process.prependListener('exit', () => outboxes.forEach((it) => it.exit()));
+  }
+
+  process[kOutboxes].push(outbox);
 }
 
 /**
