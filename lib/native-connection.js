@@ -79,6 +79,7 @@ class NativeConnection extends AsyncResource {
     this.reading = false;
     if (head.length > 0) this.head = head;
 
+    driver.enter();
     this.isReferenced = socket === null || socket._handle.hasRef();
     if (this.isReferenced) driver.reference(1);
   }
@@ -505,6 +506,7 @@ class NativeConnection extends AsyncResource {
     this.isActive = false;
     driver.targets[this.id] = null;
     if (this.isReferenced) driver.reference(-1);
+    driver.leave();
 
     const { [kReceiver]: receiver, [kSender]: sender } = this.websocket;
 

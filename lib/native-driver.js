@@ -5,7 +5,7 @@ const { AsyncResource } = require('async_hooks');
 
 const Outbox = require('./outbox');
 const binding = require('./binding');
-const { setImmediate } = require('./scheduling');
+const { setImmediate, setTimeout } = require('./scheduling');
 const { Inbox, ROW, UPGRADE } = require('./inbox');
 
 //
@@ -22,6 +22,9 @@ const HEADS_SIZE = 64 * 1024;
 
 /** What is to be handed to the kernel when the process exits. */
 const kOutboxes = Symbol.for('oxws.outboxes');
+
+/** For how many milliseconds an engine without work is kept. */
+const PATIENCE = 1000;
 
 /** How many connections are dispatched before replies go out. */
 const FLUSH_INTERVAL = 16;
@@ -79,7 +82,10 @@ const driver = {
   stats: { native: 0, stream: 0, spilled: 0 },
 
   close,
+  closeWhenIdle,
+  enter,
   inRoot,
+  leave,
   reference,
   schedule,
   start
@@ -96,8 +102,12 @@ let spareInbox = null;
 /** The memory that the engine has. */
 let lentInbox = null;
 
-/** How many connections keep the process alive. */
+/** How many connections it serves, and how many keep the process alive. */
+let served = 0;
 let referenced = 0;
+
+/** The timer that closes the engine, if that is not needed any more. */
+let idleTimer = null;
 
 /** Whether a turn is scheduled that no readiness would call for. */
 let scheduled = false;
@@ -151,6 +161,56 @@ function flushAtExit(outbox) {
   }
 
   process[kOutboxes].push(outbox);
+}
+
+/**
+ * Counts a connection that is served.
+ *
+ * @public
+ */
+function enter() {
+  served++;
+}
+
+/**
+ * Counts a connection that is not served any more.
+ *
+ * @public
+ */
+function leave() {
+  if (--served === 0) closeWhenIdle();
+}
+
+/**
+ * Closes the engine when it has had nothing to do for a while: its handle refers
+ * to this file, of which there are many copies in the process of a test runner
+ * in the course of time.
+ *
+ * @public
+ */
+function closeWhenIdle() {
+  if (idleTimer !== null || served > 0 || driver.listeners.size > 0) return;
+
+  idleTimer = setTimeout(() => {
+    idleTimer = null;
+
+    if (served > 0 || driver.listeners.size > 0) return;
+
+    if (scheduled || closing.length > 0) {
+      closeWhenIdle();
+      return;
+    }
+
+    const outboxes = process[kOutboxes];
+
+    outboxes.splice(outboxes.indexOf(driver.outbox), 1);
+    driver.engine.close();
+    driver.outbox.close();
+    driver.engine = null;
+    driver.targets = [];
+    spareInbox = lentInbox = null;
+  }, PATIENCE);
+  idleTimer.unref();
 }
 
 /**

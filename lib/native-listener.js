@@ -295,6 +295,7 @@ class NativeListener {
 
     this.id = -1;
     driver.listeners.delete(this);
+    driver.closeWhenIdle();
     delete this.handle.close;
     clearTimeout(this._timer);
 

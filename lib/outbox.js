@@ -307,6 +307,16 @@ class Outbox {
   }
 
   /**
+   * Lets go of the engine, which is closed. Nothing is sent through this any more.
+   *
+   * @public
+   */
+  close() {
+    this._engine = null;
+    this._slab = EMPTY_BUFFER;
+  }
+
+  /**
    * Makes room for a payload.
    *
    * @param {Number} length The length in bytes that it may have

@@ -3,6 +3,7 @@
 //! Made and called by `engine.rs`, on the environment's thread. Knows nothing of
 //! what the function is for.
 
+use std::cell::Cell;
 use std::ptr;
 
 use napi::bindgen_prelude::{Function, Result};
@@ -11,11 +12,12 @@ use napi::{sys, Env, Error, JsValue, Status};
 /// A function to be called without arguments.
 pub(super) struct Caller {
     env: sys::napi_env,
-    function: sys::napi_ref,
+    /// Null when it was released.
+    function: Cell<sys::napi_ref>,
 }
 
 impl Caller {
-    /// Refers to `function` as long as the caller lives.
+    /// Refers to `function` until [`Self::release`], or the environment's end.
     ///
     /// # Errors
     /// N-API's.
@@ -30,18 +32,32 @@ impl Caller {
         }
         Ok(Self {
             env: env.raw(),
-            function: reference,
+            function: Cell::new(reference),
         })
     }
 
     fn call(&self) -> Option<()> {
         let mut function = ptr::null_mut();
+        let reference = self.function.get();
+        if reference.is_null() {
+            return None;
+        }
         // SAFETY: called with a handle scope open, on the environment's
-        // thread; the reference lives as long as `self`.
-        let status =
-            unsafe { sys::napi_get_reference_value(self.env, self.function, &mut function) };
+        // thread; the reference has not been released.
+        let status = unsafe { sys::napi_get_reference_value(self.env, reference, &mut function) };
         (status == sys::Status::napi_ok).then_some(())?;
         call(self.env, function)
+    }
+
+    /// Lets the function go: it is not called any more. To be called by
+    /// JavaScript's doing, so that there is an environment.
+    pub(super) fn release(&self) {
+        let reference = self.function.replace(ptr::null_mut());
+        if !reference.is_null() {
+            // SAFETY: made in `new`, and deleted only here, on the environment's
+            // thread.
+            unsafe { sys::napi_delete_reference(self.env, reference) };
+        }
     }
 
     /// Calls from within the event loop, outside of any JavaScript.

@@ -30,9 +30,12 @@ use crate::protocol::receiver::Receiver;
 /// What ties a nest to the event loop.
 struct Tie {
     poll: RefCell<Option<Poll>>,
+    /// What to call when a turn is due.
+    ready: Rc<Caller>,
     /// What to call in a closing phase.
     closing: Caller,
-    /// Whether the environment has ended, so that nothing may be called.
+    /// Whether it has ended, with the environment or before, so that nothing may
+    /// be called.
     has_ended: Cell<bool>,
 }
 
@@ -42,6 +45,7 @@ pub struct Engine {
     pub(super) env: Env,
     pub(super) nest: Rc<Nest>,
     tie: Rc<Tie>,
+    hook: Cell<Option<Hook>>,
 }
 
 #[napi]
@@ -62,11 +66,12 @@ impl Engine {
         let nest = Rc::new(Nest::new(home));
         let tie = Rc::new(Tie {
             poll: RefCell::new(None),
+            ready: Rc::new(Caller::new(&env, &on_ready)?),
             closing: Caller::new(&env, &on_closing)?,
             has_ended: Cell::new(false),
         });
         let caller = Ready {
-            caller: Caller::new(&env, &on_ready)?,
+            caller: tie.ready.clone(),
             nest: Rc::downgrade(&nest),
             backend: backend(&env)?,
             vigil: RefCell::default(),
@@ -80,8 +85,31 @@ impl Engine {
         let poll = unsafe { Poll::start(uv_loop.cast(), epoll, Box::new(caller)) };
         let poll = poll.ok_or_else(|| Error::from_reason("no poll handle"))?;
         tie.poll.replace(Some(poll));
-        close_with_environment(&env, nest.clone(), tie.clone())?;
-        Ok(Self { env, nest, tie })
+        let hook = close_with_environment(&env, nest.clone(), tie.clone())?;
+        Ok(Self {
+            env,
+            nest,
+            tie,
+            hook: Cell::new(Some(hook)),
+        })
+    }
+
+    /// Closes the poll handle and all connections, and lets go of JavaScript.
+    /// Nothing but this may be called from then on.
+    #[napi]
+    pub fn close(&self) {
+        let Some(Hook { handle, cleanup }) = self.hook.take() else {
+            return;
+        };
+        // SAFETY: added in `new`, not removed before, and not called, since
+        // JavaScript still runs.
+        unsafe { sys::napi_remove_async_cleanup_hook(handle) };
+        // SAFETY: the pointer is the box of `close_with_environment`, and the hook
+        // that would take it back is gone.
+        let cleanup = unsafe { Box::from_raw(cleanup) };
+        self.tie.ready.release();
+        self.tie.closing.release();
+        cleanup.run(|| ());
     }
 
     /// The functions of [`Nest::calls`].
@@ -349,7 +377,7 @@ pub fn fatal_exception(env: Env, error: napi::Unknown<'_>) {
 
 /// Has JavaScript do a turn, and stays awake after it if that pays.
 struct Ready {
-    caller: Caller,
+    caller: Rc<Caller>,
     nest: Weak<Nest>,
     backend: Backend,
     vigil: RefCell<Vigil>,
@@ -380,27 +408,58 @@ fn thread_time() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 
+/// A cleanup hook, and what it is given.
+struct Hook {
+    handle: sys::napi_async_cleanup_hook_handle,
+    cleanup: *mut Cleanup,
+}
+
 /// What the cleanup hook is given.
 struct Cleanup {
     nest: Rc<Nest>,
     tie: Rc<Tie>,
 }
 
+impl Cleanup {
+    /// Closes the poll handle and all connections; `done` is called when libuv is
+    /// done with the handle.
+    fn run(self: Box<Self>, done: impl FnOnce() + 'static) {
+        let poll = self.tie.poll.borrow_mut().take();
+        self.tie.has_ended.set(true);
+        // What refers to JavaScript memory goes while the environment is whole;
+        // the rest of the nest may outlive this.
+        self.nest.home.borrow_mut().clear();
+        self.nest.owned.borrow_mut().clear();
+        self.nest.inbox.replace(None);
+        self.nest.outbox.replace(None);
+        let done = move || {
+            drop(self);
+            done();
+        };
+        match poll {
+            Some(poll) => poll.close(Box::new(done)),
+            None => done(),
+        }
+    }
+}
+
 /// Closes the poll handle and all connections of `nest` when the environment
 /// ends.
-fn close_with_environment(env: &Env, nest: Rc<Nest>, tie: Rc<Tie>) -> Result<()> {
+fn close_with_environment(env: &Env, nest: Rc<Nest>, tie: Rc<Tie>) -> Result<Hook> {
     let cleanup = Box::into_raw(Box::new(Cleanup { nest, tie }));
-    // SAFETY: the hook gets the pointer once, and takes the box back.
+    let mut handle = ptr::null_mut();
+    // SAFETY: the hook gets the pointer once, and takes the box back, unless
+    // `Engine::close` has removed it.
     let status = unsafe {
         sys::napi_add_async_cleanup_hook(
             env.raw(),
             Some(on_environment_end),
             cleanup.cast(),
-            ptr::null_mut(),
+            &mut handle,
         )
     };
     if status == sys::Status::napi_ok {
-        return Ok(());
+        return Ok(Hook { handle, cleanup });
     }
     Err(Error::from_status(Status::from(status)))
 }
@@ -412,22 +471,9 @@ unsafe extern "C" fn on_environment_end(
     // SAFETY: the pointer is the box of `close_with_environment`; Node calls a
     // hook once.
     let cleanup = unsafe { Box::from_raw(data.cast::<Cleanup>()) };
-    let poll = cleanup.tie.poll.borrow_mut().take();
-    cleanup.tie.has_ended.set(true);
-    // What refers to JavaScript memory goes while the environment is whole; the
-    // rest of the nest may outlive this.
-    cleanup.nest.home.borrow_mut().clear();
-    cleanup.nest.owned.borrow_mut().clear();
-    cleanup.nest.inbox.replace(None);
-    cleanup.nest.outbox.replace(None);
-    let done = move || {
-        drop(cleanup);
+    cleanup.run(move || {
         // SAFETY: the handle is the one this hook was called with; removing it
         // tells Node that the asynchronous cleanup is over.
         unsafe { sys::napi_remove_async_cleanup_hook(hook) };
-    };
-    match poll {
-        Some(poll) => poll.close(Box::new(done)),
-        None => done(),
-    }
+    });
 }
