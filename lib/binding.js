@@ -2,6 +2,13 @@
 
 const fs = require('fs');
 const path = require('path');
+const { createRequire } = require('module');
+
+/**
+ * Loads a module in the place of this file, or of the file that a bundler has made
+ * of it, which can't contain the addon.
+ */
+const requireHere = createRequire(__filename);
 
 /**
  * The platforms for which a package with the addon is published, named as in
@@ -108,7 +115,9 @@ function load() {
   const local = path.join(__dirname, '..', `oxws.${platform}.node`);
 
   try {
-    return require(fs.existsSync(local) ? local : `@oxws/binding-${platform}`);
+    return requireHere(
+      fs.existsSync(local) ? local : `@oxws/binding-${platform}`
+    );
   } catch (err) {
     throw unavailable(platform, err);
   }
