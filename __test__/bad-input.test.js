@@ -4,6 +4,8 @@ const assert = require('node:assert/strict');
 const zlib = require('node:zlib');
 const { it } = require('node:test');
 
+const { Receiver } = require('..');
+
 const { closePayload, deflate, frame, masked } = require('./helpers/frames');
 const { KEY, upgradeRequest } = require('./helpers/handshake');
 const {
@@ -460,6 +462,40 @@ suite('bad input', () => {
       failure('TOO_MANY_BUFFERED_PARTS', 'Too many buffered chunks', 1008)
     );
     await assertServing(t, served);
+  });
+
+  it('puts messages together that come in chunks', async () => {
+    const text = 'ä'.repeat(2500);
+    const bytes = frame(1, text);
+    const invalid = frame(1, Buffer.alloc(5000, 0xff));
+    const cases = [
+      [bytes, 4999, {}, text],
+      [Buffer.concat([frame(9, 'x'), bytes, bytes]), 3001, {}, text],
+      [bytes, 1000, { maxPayload: 4999 }, 1009],
+      [bytes, 1000, { maxBufferedChunks: 6 }, text],
+      [bytes, 1000, { maxBufferedChunks: 5 }, 1008],
+      [invalid, 1000, {}, 1007],
+      [invalid, 1000, { skipUTF8Validation: true }, '\ufffd'.repeat(5000)]
+    ];
+
+    for (const [data, size, options, expected] of cases) {
+      const receiver = new Receiver(options);
+      const result = new Promise((resolve) => {
+        receiver.on('message', (message) => resolve(message.toString()));
+        receiver.on('error', (err) => {
+          const symbols = Object.getOwnPropertySymbols(err);
+
+          resolve(err[symbols.find((it) => String(it).includes('status'))]);
+        });
+      });
+
+      for (let i = 0; i < data.length; i += size) {
+        receiver.write(data.subarray(i, i + size));
+        await delay(1);
+      }
+
+      assert.equal(await result, expected);
+    }
   });
 
   it('limits the length of a message after decompression', async (t) => {

@@ -62,6 +62,22 @@ const SHORT = 384;
 /** A binary message that is to wait, of the type that it has when it comes. */
 const CONVERTED = -1;
 
+/**
+ * From so many bytes on a message that is not masked is put together here if it
+ * comes in several chunks: it is copied once.
+ */
+const LONG = 1024;
+
+//
+// What can be wrong with it, as the decoder says it.
+//
+const TOO_MANY_CHUNKS = Buffer.from(
+  'WS_ERR_TOO_MANY_BUFFERED_PARTS\nToo many buffered chunks'
+);
+const INVALID_UTF8 = Buffer.from(
+  'WS_ERR_INVALID_UTF8\nInvalid WebSocket frame: invalid UTF-8 sequence'
+);
+
 const GET_INFO = 0;
 const INFLATING = 5;
 const DEFER_EVENT = 6;
@@ -149,6 +165,11 @@ class Receiver extends Writable {
     //
     this._idleDecoder = null;
 
+    //
+    // A message that is put together here because only its beginning has come.
+    //
+    this._partial = null;
+
     this._errored = false;
     this._state = GET_INFO;
 
@@ -179,6 +200,8 @@ class Receiver extends Writable {
     if (this._connection !== null) {
       return this._connection.totalPayloadLength();
     }
+
+    if (this._partial !== null) return this._partial.data.length;
 
     return this._decoder === null ? 0 : this._decoder.totalPayloadLength;
   }
@@ -617,6 +640,11 @@ class Receiver extends Writable {
       return false;
     }
 
+    if (this._partial !== null) {
+      this._takeRest(chunk);
+      return true;
+    }
+
     if (this._takeWhole(chunk, this._offset)) return true;
 
     if (this._connection === null && this._decoder === null) {
@@ -678,11 +706,23 @@ class Receiver extends Writable {
 
     const end = offset + length;
 
-    if (
-      end > chunk.length ||
-      (kind <= BINARY && length > this._maxPayload && this._maxPayload > 0)
-    ) {
+    if (kind <= BINARY && length > this._maxPayload && this._maxPayload > 0) {
       return false;
+    }
+
+    if (end > chunk.length) {
+      if (this._isServer || length < LONG) return false;
+
+      const payload = Buffer.allocUnsafe(length);
+
+      this._partial = {
+        kind,
+        data: payload,
+        length: chunk.copy(payload, 0, offset),
+        chunks: 1
+      };
+      this._offset = chunk.length;
+      return true;
     }
 
     let data = EMPTY_BUFFER;
@@ -703,6 +743,46 @@ class Receiver extends Writable {
     this._offset = end;
     this._emit(kind, 0, data, null);
     return true;
+  }
+
+  /**
+   * Takes what has come of a message whose beginning has come before, and emits
+   * it if that is all.
+   *
+   * @param {Buffer} chunk The chunk
+   * @private
+   */
+  _takeRest(chunk) {
+    const partial = this._partial;
+    const { kind, data } = partial;
+
+    if (
+      this._offset === 0 &&
+      partial.chunks >= this._maxBufferedChunks &&
+      this._maxBufferedChunks > 0
+    ) {
+      this._partial = null;
+      this._keep(ERROR, 1008 | RANGE_ERROR, TOO_MANY_CHUNKS, null);
+      return;
+    }
+
+    const count = chunk.copy(data, partial.length, this._offset);
+
+    partial.length += count;
+    this._offset += count;
+
+    if (partial.length < data.length) {
+      partial.chunks++;
+      return;
+    }
+
+    this._partial = null;
+
+    if (kind === TEXT && !this._skipUTF8Validation && !isValidUTF8(data)) {
+      this._keep(ERROR, 1007, INVALID_UTF8, null);
+    } else {
+      this._emit(kind, 0, data, null);
+    }
   }
 
   /**

@@ -47,6 +47,7 @@ const ALLOWED = [
       '_readError',
       '_run',
       '_shift',
+      '_takeRest',
       '_takeWhole',
       'isDecoding',
       'isHolding',
@@ -116,7 +117,8 @@ const ALLOWED = [
       '_heldFrom',
       '_idleDecoder',
       '_inflated',
-      '_offset'
+      '_offset',
+      '_partial'
     ]
   },
   {
