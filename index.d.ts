@@ -58,7 +58,9 @@ declare namespace WebSocket {
   > extends types.Server<T, U> {
     constructor(options?: ServerOptions<T, U>, callback?: () => void);
 
-    options: ServerOptions<T, U>;
+    // `any`, so that a server of @types/ws and one of these can stand for each
+    // other.
+    options: ServerOptions<any, U>;
   }
 
   const WebSocketServer: typeof Server;
