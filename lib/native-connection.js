@@ -771,20 +771,24 @@ class NativeConnection extends AsyncResource {
    */
   _createSocket() {
     const { listener, websocket } = this;
-    const fd = this.isActive ? driver.engine.duplicate(this.id) : -1;
-    const isShared = fd >= 0;
+    let socket = null;
+    let isShared = true;
 
-    //
-    // If there are no descriptors left the socket gets that of the engine, and is
-    // the one to use it.
-    //
-    if (this.isActive && !isShared) driver.outbox.flush();
+    if (this.isActive) {
+      let fd = driver.engine.duplicate(this.id);
 
-    const socket = this.isActive
-      ? listener.createSocket(
-          isShared ? fd : driver.engine.takeDescriptor(this.id)
-        )
-      : null;
+      //
+      // If there are no descriptors left the socket gets that of the engine, and
+      // is the one to use it.
+      //
+      if (fd < 0) {
+        isShared = false;
+        driver.outbox.flush();
+        fd = driver.engine.takeDescriptor(this.id);
+      }
+
+      socket = listener.createSocket(fd);
+    }
 
     if (socket === null) {
       //

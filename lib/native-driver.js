@@ -154,13 +154,13 @@ function start() {
  */
 function flushAtExit(outbox) {
   if (process[kOutboxes] === undefined) {
-    const outboxes = [];
+    const outboxes = new Set();
 
     Object.defineProperty(process, kOutboxes, { value: outboxes });
     process.prependListener('exit', () => outboxes.forEach((it) => it.exit()));
   }
 
-  process[kOutboxes].push(outbox);
+  process[kOutboxes].add(outbox);
 }
 
 /**
@@ -201,9 +201,7 @@ function closeWhenIdle() {
       return;
     }
 
-    const outboxes = process[kOutboxes];
-
-    outboxes.splice(outboxes.indexOf(driver.outbox), 1);
+    process[kOutboxes].delete(driver.outbox);
     driver.engine.close();
     driver.outbox.close();
     driver.engine = null;

@@ -4,7 +4,7 @@ const net = require('net');
 
 const NativeConnection = require('./native-connection');
 const NativeListener = require('./native-listener');
-const decoderFlags = require('./decoder-flags');
+const decoderOptions = require('./decoder-options');
 const driver = require('./native-driver');
 const { EMPTY_BUFFER } = require('./constants');
 const { kConnection } = require('./symbols');
@@ -100,7 +100,10 @@ function unlisten(server) {
  * @public
  */
 function open(websocket, { listener, id, received }, response, options) {
-  driver.engine.accept(id, ...decoderOptions(websocket, options));
+  driver.engine.accept(
+    id,
+    ...decoderOptions(websocket._isServer, websocket._extensions, options)
+  );
 
   const connection = driver.inRoot(
     () => new NativeConnection(id, null, websocket, EMPTY_BUFFER)
@@ -115,27 +118,6 @@ function open(websocket, { listener, id, received }, response, options) {
   driver.outbox.sendRaw(connection, response);
   connection.setReading(true);
   driver.callbacks.onOpen(websocket, connection, options);
-}
-
-/**
- * What the decoder of a connection has to know.
- *
- * @param {WebSocket} websocket The `WebSocket`
- * @param {Object} options The options of `setSocket()`
- * @return {Number[]} Flags and limits, as the addon wants them
- * @private
- */
-function decoderOptions(websocket, options) {
-  return [
-    decoderFlags(
-      websocket._isServer,
-      options.skipUTF8Validation,
-      websocket._extensions
-    ),
-    Math.max(options.maxPayload | 0, 0),
-    Math.max(options.maxFragments | 0, 0),
-    Math.max(options.maxBufferedChunks | 0, 0)
-  ];
 }
 
 /**
@@ -195,7 +177,7 @@ function take(websocket, socket, head, options) {
   const handle = socket._handle;
   const id = driver.engine.adopt(
     handle.fd,
-    ...decoderOptions(websocket, options)
+    ...decoderOptions(websocket._isServer, websocket._extensions, options)
   );
 
   if (id === -1) return false;

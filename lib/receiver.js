@@ -5,7 +5,7 @@ const { Writable } = require('stream');
 
 const PerMessageDeflate = require('./permessage-deflate');
 const binding = require('./binding');
-const decoderFlags = require('./decoder-flags');
+const decoderOptions = require('./decoder-options');
 const originals = require('./originals');
 const {
   BINARY_TYPES,
@@ -69,7 +69,7 @@ const CONVERTED = -1;
 const LONG = 1024;
 
 //
-// What can be wrong with it, as the decoder says it.
+// What can be wrong with a message, as the decoder says it.
 //
 const TOO_MANY_CHUNKS = Buffer.from(
   'WS_ERR_TOO_MANY_BUFFERED_PARTS\nToo many buffered chunks'
@@ -551,12 +551,7 @@ class Receiver extends Writable {
 
     if ((detail & IS_BINARY) === 0) {
       if (!this._skipUTF8Validation && !isValidUTF8(data)) {
-        return this._createError(
-          Error,
-          'Invalid WebSocket frame: invalid UTF-8 sequence',
-          'WS_ERR_INVALID_UTF8',
-          1007
-        );
+        return this._readError(1007, INVALID_UTF8);
       }
 
       this._emit(TEXT, 0, data, fragments);
@@ -614,12 +609,12 @@ class Receiver extends Writable {
    * @private
    */
   _limits() {
-    return [
-      decoderFlags(this._isServer, this._skipUTF8Validation, this._extensions),
-      Math.max(this._maxPayload | 0, 0),
-      Math.max(this._maxFragments | 0, 0),
-      Math.max(this._maxBufferedChunks | 0, 0)
-    ];
+    return decoderOptions(this._isServer, this._extensions, {
+      maxBufferedChunks: this._maxBufferedChunks,
+      maxFragments: this._maxFragments,
+      maxPayload: this._maxPayload,
+      skipUTF8Validation: this._skipUTF8Validation
+    });
   }
 
   /**
@@ -641,7 +636,7 @@ class Receiver extends Writable {
     }
 
     if (this._partial !== null) {
-      this._takeRest(chunk);
+      this._takeMore(chunk);
       return true;
     }
 
@@ -752,7 +747,7 @@ class Receiver extends Writable {
    * @param {Buffer} chunk The chunk
    * @private
    */
-  _takeRest(chunk) {
+  _takeMore(chunk) {
     const partial = this._partial;
     const { kind, data } = partial;
 

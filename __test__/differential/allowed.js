@@ -47,7 +47,7 @@ const ALLOWED = [
       '_readError',
       '_run',
       '_shift',
-      '_takeRest',
+      '_takeMore',
       '_takeWhole',
       'isDecoding',
       'isHolding',

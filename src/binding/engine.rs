@@ -23,6 +23,7 @@ use super::memory::{Lent, Memory};
 use super::nest::{Inbox, Nest};
 use super::outbox::{Outbox, MAX_SLICES};
 use super::uv::{self, Backend, Poll, Watcher};
+use crate::engine::driver::errno;
 use crate::engine::home::Home;
 use crate::engine::vigil::{Vigil, LIMIT};
 use crate::protocol::receiver::Receiver;
@@ -354,7 +355,7 @@ impl Engine {
         });
         Ok(match result {
             Ok(id) => id.into(),
-            Err(error) => -i64::from(error.raw_os_error().unwrap_or(Errno::IO.raw_os_error())),
+            Err(error) => -i64::from(errno(&error)),
         })
     }
 }

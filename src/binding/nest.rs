@@ -10,12 +10,12 @@ use std::rc::Rc;
 
 use napi::bindgen_prelude::{FunctionCallContext, JsObjectValue, Object, Result};
 use napi::Env;
-use rustix::io::Errno;
 
 use super::decoder::{config, fill};
 use super::memory::{Lent, Memory};
 use super::outbox::{self, Outbox};
 use super::room::Reuse;
+use crate::engine::driver::errno;
 use crate::engine::home::Home;
 use crate::engine::inbox::Owned;
 use crate::protocol::frame::MAX_HEADER;
@@ -168,7 +168,7 @@ impl Nest {
     fn shutdown(&self, id: u32) -> i32 {
         match self.home.borrow().shutdown(id) {
             Ok(()) => 0,
-            Err(error) => error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()),
+            Err(error) => errno(&error),
         }
     }
 
@@ -177,7 +177,7 @@ impl Nest {
     pub(super) fn send(&self, id: u32, slices: &[IoSlice<'_>]) -> i64 {
         match self.home.borrow_mut().write(id, slices) {
             Ok(sent) => sent as i64,
-            Err(error) => -i64::from(error.raw_os_error().unwrap_or(Errno::IO.raw_os_error())),
+            Err(error) => -i64::from(errno(&error)),
         }
     }
 }

@@ -11,9 +11,8 @@
 use std::io::IoSlice;
 use std::ops::Range;
 
-use rustix::io::Errno;
-
 use super::memory::Lent;
+use crate::engine::driver::errno;
 use crate::engine::home::Home;
 use crate::engine::inbox::ROW;
 use crate::protocol::frame::{FrameHeader, Opcode, MAX_HEADER};
@@ -174,13 +173,7 @@ fn send(home: &mut Home, rows: &mut [u32], group: &[u32], slab: &[u8]) -> u32 {
     };
     let (mut sent, errno) = match result {
         Ok(sent) => (sent as u32, 0),
-        Err(error) => (
-            0,
-            error
-                .raw_os_error()
-                .unwrap_or(Errno::IO.raw_os_error())
-                .unsigned_abs(),
-        ),
+        Err(error) => (0, errno(&error).unsigned_abs()),
     };
     let mut unsent = 0;
     for &row in group {

@@ -16,7 +16,7 @@ use rustix::net::{recv, send, sendmsg, RecvFlags, SendAncillaryBuffer, SendFlags
 use tokio::io::unix::AsyncFd;
 use tokio::io::Interest;
 
-use super::driver::register;
+use super::driver::{errno, register};
 use super::inbox::{Inbox, RowKind, SMALL};
 use crate::protocol::frame::MAX_HEADER;
 use crate::protocol::receiver::{Receiver, ReceiverConfig, Sink};
@@ -86,8 +86,7 @@ impl Connection {
         let is_due = if reading {
             !self.backlog.is_empty() || self.poll_read_ready(cx).is_ready()
         } else {
-            // Both register the waker.
-            self.poll_hung_up(cx).is_ready() | self.poll_peer_ended(cx).is_ready()
+            self.poll_over(cx).is_ready()
         };
         if is_due {
             cx.waker().wake_by_ref();
@@ -102,24 +101,22 @@ impl Connection {
         }
     }
 
-    /// Ready when the peer has ended its side, or that cannot be known.
-    fn poll_peer_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when the peer has ended its side, both directions are closed, or that
+    /// cannot be known. (Unless the kernel takes no bytes, the socket is registered
+    /// for reading only, so nothing else makes it ready for writing.)
+    fn poll_over(&self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(socket) = &self.socket else {
             return Poll::Pending;
         };
-        match socket.poll_read_ready(cx) {
-            Poll::Ready(Ok(guard)) if !guard.ready().is_read_closed() => Poll::Pending,
-            ready => ready.map(drop),
-        }
-    }
-
-    /// Ready when both directions are closed. (Unless the kernel takes no bytes,
-    /// the socket is registered for reading only, so nothing else makes it ready
-    /// for writing.)
-    fn poll_hung_up(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match &self.socket {
-            Some(socket) => socket.poll_write_ready(cx).map(drop),
-            None => Poll::Pending,
+        let peer_ended = match socket.poll_read_ready(cx) {
+            Poll::Ready(Ok(guard)) => guard.ready().is_read_closed(),
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        };
+        // Asked in any case: each registers the waker for what it is about.
+        match socket.poll_write_ready(cx) {
+            Poll::Pending if !peer_ended => Poll::Pending,
+            _ => Poll::Ready(()),
         }
     }
 
@@ -273,7 +270,7 @@ impl Connection {
             return;
         }
         if !self.reading {
-            if self.poll_hung_up(cx).is_ready() | self.poll_peer_ended(cx).is_ready() {
+            if self.poll_over(cx).is_ready() {
                 self.check_end(inbox);
             }
             return;
@@ -489,8 +486,8 @@ impl Connection {
 
     fn fail(&mut self, error: &io::Error, inbox: &mut Inbox<'_>) {
         self.ended = true;
-        let errno = error.raw_os_error().unwrap_or(Errno::IO.raw_os_error());
-        inbox.row(RowKind::Failed, 0, 0, errno.unsigned_abs() as usize);
+        let errno = errno(error).unsigned_abs() as usize;
+        inbox.row(RowKind::Failed, 0, 0, errno);
     }
 }
 

@@ -1,13 +1,20 @@
 //! tokio's I/O driver, as far as a home needs more of it than tokio gives.
 //!
-//! Called by homes and by what lives in them.
+//! Called by homes and by what lives in them; the binding needs the numbers of
+//! errors, too.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
+use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 use tokio::io::Interest;
 use tokio::runtime::Runtime;
+
+/// The number of an error; `EIO` if it is not one of the kernel's.
+pub fn errno(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(Errno::IO.raw_os_error())
+}
 
 /// Registers a socket with the runtime in whose context this is called.
 pub fn register(socket: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {

@@ -13,6 +13,7 @@ use rustix::net::sockopt::{set_tcp_nodelay, socket_domain};
 use rustix::net::{accept_with, AddressFamily, SocketFlags};
 use tokio::io::unix::AsyncFd;
 
+use super::driver::errno;
 use super::inbox::{Inbox, RowKind};
 use super::lobby::Ids;
 use super::ready::{ReadyQueue, ReadyWaker};
@@ -99,9 +100,8 @@ impl Listener {
                 Err(error) if concerns_one(&error) => {}
                 Err(error) => {
                     self.failed = true;
-                    let errno = error.raw_os_error().unwrap_or(Errno::IO.raw_os_error());
                     inbox.begin(id);
-                    let errno = errno.unsigned_abs() as usize;
+                    let errno = errno(&error).unsigned_abs() as usize;
                     inbox.row(RowKind::ListenerFailed, 0, 0, errno);
                     return;
                 }
