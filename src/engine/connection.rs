@@ -31,33 +31,34 @@ const LARGE: usize = 512 * 1024;
 /// the processor has at hand.
 const MEDIUM: usize = 4 * 1024;
 
-/// A connection in its home.
+/// A connection in its home. Idle ones are many, so it is kept small.
 pub struct Connection {
     /// Registered for reading, and while the kernel takes no bytes for writing,
     /// too. `None` when it was taken, or could not be registered again.
     socket: Option<AsyncFd<OwnedFd>>,
     receiver: Receiver,
     /// The rest of a chunk that waits for room in the inbox.
-    backlog: Vec<u8>,
+    backlog: Box<[u8]>,
     /// Whether the chunk that is fed was decoded in part before.
     resumed: bool,
     /// How many bytes are read into the buffer at the most. When the last
     /// message was large, that is what it takes to get room for the rest of
     /// the next one, because what is in the buffer must be copied.
-    part: usize,
+    part: u32,
     /// Whether that has cut the last chunk short.
     cut: bool,
     /// How many bytes a message of the last chunk had, if the next ones are to
     /// be received where they stay; otherwise 0.
-    expected: usize,
+    expected: u32,
     reading: bool,
     ended: bool,
     /// Whether both directions were closed when data was last read.
     hung_up: bool,
     /// Whether the kernel takes no bytes.
     blocked: bool,
-    /// Why it cannot be known when the kernel takes bytes again.
-    failure: Option<io::Error>,
+    /// The errno that says why it cannot be known when the kernel takes bytes again;
+    /// otherwise 0.
+    failure: u16,
 }
 
 impl Connection {
@@ -67,16 +68,16 @@ impl Connection {
         Self {
             socket: Some(socket),
             receiver,
-            backlog: Vec::new(),
+            backlog: Box::default(),
             resumed: false,
-            part: usize::MAX,
+            part: u32::MAX,
             cut: false,
             expected: 0,
             reading: false,
             ended: false,
             hung_up: false,
             blocked: false,
-            failure: None,
+            failure: 0,
         }
     }
 
@@ -143,12 +144,12 @@ impl Connection {
     /// wait for that, for [`Self::feed`].
     pub fn decide_inflating(&mut self, here: bool) -> Vec<u8> {
         self.receiver.decide_inflating(here);
-        std::mem::take(&mut self.backlog)
+        std::mem::take(&mut self.backlog).into_vec()
     }
 
     /// Takes back some of those bytes, to be decoded before what comes next.
     pub fn put_back(&mut self, rest: Vec<u8>, cx: &mut Context<'_>) {
-        self.backlog = rest;
+        self.backlog = rest.into_boxed_slice();
         cx.waker().wake_by_ref();
     }
 
@@ -157,7 +158,7 @@ impl Connection {
         if self.cut {
             self.receiver.go_on();
         }
-        (self.receiver, self.backlog)
+        (self.receiver, self.backlog.into_vec())
     }
 
     /// Total payload length of the message being received, as ws counts it.
@@ -230,7 +231,7 @@ impl Connection {
         };
         match register(socket, interest) {
             Ok(socket) => self.socket = Some(socket),
-            Err(error) => self.failure = Some(error),
+            Err(error) => self.failure = errno(&error) as u16,
         }
     }
 
@@ -247,7 +248,7 @@ impl Connection {
     /// to take, where it is to stay. That is no reason to wait for another one
     /// more than once.
     pub fn lacks_room(&mut self, inbox: &mut Inbox<'_>) -> bool {
-        let lacks = self.reading && inbox.tail().len() < self.expected;
+        let lacks = self.reading && inbox.tail().len() < self.expected as usize;
         if lacks {
             self.expected = 0;
         }
@@ -261,8 +262,8 @@ impl Connection {
         if self.poll_blocked(cx).is_ready() {
             self.blocked = false;
             self.watch(Interest::READABLE);
-            if let Some(error) = self.failure.take() {
-                return self.fail(&error, inbox);
+            if self.failure != 0 {
+                return self.fail(self.failure.into(), inbox);
             }
             inbox.row(RowKind::Writable, 0, 0, 0);
         }
@@ -290,11 +291,11 @@ impl Connection {
             };
             let mut guard = match ready {
                 Ok(guard) => guard,
-                Err(error) => return self.fail(&error, inbox),
+                Err(error) => return self.fail(errno(&error), inbox),
             };
             let room = self.receiver.room(inbox).unwrap_or_default();
-            let part = self.part.min(buffer.len());
-            let fits = inbox.tail().len() >= self.expected;
+            let part = buffer.len().min(self.part as usize);
+            let fits = inbox.tail().len() >= self.expected as usize;
             let within = room.is_empty() && self.expected > 0 && fits && !self.cut;
             let (room_len, size, read) = if within {
                 read_within(guard.get_inner(), buffer.len(), inbox)
@@ -354,7 +355,7 @@ impl Connection {
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) if self.hung_up => return self.end(inbox),
-                Err(error) => return self.fail(&error, inbox),
+                Err(error) => return self.fail(errno(&error), inbox),
             }
         }
     }
@@ -369,11 +370,11 @@ impl Connection {
             Ok((_, 0)) => self.end(inbox),
             Ok(_) => {
                 if let Ok(Err(error)) = socket_error(socket) {
-                    self.fail(&error.into(), inbox);
+                    self.fail(error.raw_os_error(), inbox);
                 }
             }
             Err(Errno::AGAIN) => {}
-            Err(error) => self.fail(&error.into(), inbox),
+            Err(error) => self.fail(error.raw_os_error(), inbox),
         }
     }
 
@@ -393,17 +394,17 @@ impl Connection {
             && !self.hung_up
             && self.backlog.is_empty()
             && !self.blocked
-            && self.failure.is_none()
+            && self.failure == 0
             && !self.cut
             && !inbox.is_full()
-            && inbox.tail().len() >= self.expected
+            && inbox.tail().len() >= self.expected as usize
             && self.receiver.room(inbox).is_none();
         let Some(socket) = self.socket.as_ref().filter(|_| is_plain) else {
             return false;
         };
         let socket = socket.get_ref();
         let within = self.expected > 0;
-        let part = self.part.min(buffer.len());
+        let part = buffer.len().min(self.part as usize);
         let (_, size, read) = if within {
             read_within(socket, buffer.len(), inbox)
         } else {
@@ -430,9 +431,9 @@ impl Connection {
     fn adapt(&mut self, short: bool, most: usize, inbox: &Inbox<'_>) {
         let room = self.receiver.room(inbox);
         if room.is_some_and(|room| room.len() > most) {
-            self.part = usize::try_from(self.receiver.room_from()).unwrap_or(usize::MAX);
+            self.part = u32::try_from(self.receiver.room_from()).unwrap_or(u32::MAX);
         } else if !short {
-            self.part = usize::MAX;
+            self.part = u32::MAX;
         }
     }
 
@@ -468,7 +469,7 @@ impl Connection {
         let is_medium = (MEDIUM..=SMALL + MAX_HEADER).contains(&each);
         // What is compressed does not stay.
         self.expected = if is_medium && !self.receiver.has_deflate() {
-            each
+            each as u32
         } else {
             0
         };
@@ -479,15 +480,14 @@ impl Connection {
         let consumed = self.feed(chunk, inbox);
         self.expect(consumed, inbox.len() - before);
         if consumed < chunk.len() {
-            self.backlog = chunk[consumed..].to_vec();
+            self.backlog = chunk[consumed..].into();
             cx.waker().wake_by_ref();
         }
     }
 
-    fn fail(&mut self, error: &io::Error, inbox: &mut Inbox<'_>) {
+    fn fail(&mut self, errno: i32, inbox: &mut Inbox<'_>) {
         self.ended = true;
-        let errno = errno(error).unsigned_abs() as usize;
-        inbox.row(RowKind::Failed, 0, 0, errno);
+        inbox.row(RowKind::Failed, 0, 0, errno.unsigned_abs() as usize);
     }
 }
 

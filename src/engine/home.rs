@@ -815,6 +815,11 @@ mod tests {
     }
 
     #[test]
+    fn an_idle_connection_takes_little_memory() {
+        assert!(size_of::<Resident>() <= 168);
+    }
+
+    #[test]
     fn an_id_is_not_reused_within_a_turn() {
         let mut home = Home::new().unwrap();
         let (first, _peer) = adopt(&mut home);
