@@ -37,8 +37,10 @@ pub struct Connection {
     /// too. `None` when it was taken, or could not be registered again.
     socket: Option<AsyncFd<OwnedFd>>,
     receiver: Receiver,
-    /// The rest of a chunk that waits for room in the inbox.
-    backlog: Box<[u8]>,
+    /// The rest of a chunk that waits for room in the inbox. Few have one, so it
+    /// is worth the indirection.
+    #[expect(clippy::box_collection)]
+    backlog: Option<Box<Vec<u8>>>,
     /// Whether the chunk that is fed was decoded in part before.
     resumed: bool,
     /// How many bytes are read into the buffer at the most. When the last
@@ -68,7 +70,7 @@ impl Connection {
         Self {
             socket: Some(socket),
             receiver,
-            backlog: Box::default(),
+            backlog: None,
             resumed: false,
             part: u32::MAX,
             cut: false,
@@ -85,7 +87,7 @@ impl Connection {
     pub fn set_reading(&mut self, reading: bool, cx: &mut Context<'_>) {
         self.reading = reading;
         let is_due = if reading {
-            !self.backlog.is_empty() || self.poll_read_ready(cx).is_ready()
+            self.backlog.is_some() || self.poll_read_ready(cx).is_ready()
         } else {
             self.poll_over(cx).is_ready()
         };
@@ -144,12 +146,12 @@ impl Connection {
     /// wait for that, for [`Self::feed`].
     pub fn decide_inflating(&mut self, here: bool) -> Vec<u8> {
         self.receiver.decide_inflating(here);
-        std::mem::take(&mut self.backlog).into_vec()
+        self.take_backlog()
     }
 
     /// Takes back some of those bytes, to be decoded before what comes next.
     pub fn put_back(&mut self, rest: Vec<u8>, cx: &mut Context<'_>) {
-        self.backlog = rest.into_boxed_slice();
+        self.set_backlog(rest);
         cx.waker().wake_by_ref();
     }
 
@@ -158,7 +160,8 @@ impl Connection {
         if self.cut {
             self.receiver.go_on();
         }
-        (self.receiver, self.backlog.into_vec())
+        let backlog = self.take_backlog();
+        (self.receiver, backlog)
     }
 
     /// Total payload length of the message being received, as ws counts it.
@@ -276,8 +279,8 @@ impl Connection {
             }
             return;
         }
-        if !self.backlog.is_empty() {
-            let chunk = std::mem::take(&mut self.backlog);
+        if self.backlog.is_some() {
+            let chunk = self.take_backlog();
             inbox.read(0);
             self.decode(&chunk, cx, inbox);
             // What the kernel has is for the next turn.
@@ -334,7 +337,7 @@ impl Connection {
                     }
                     left = left.saturating_sub(read);
                     let more = short || self.receiver.room(inbox).is_some();
-                    if !more || left == 0 || !self.backlog.is_empty() || inbox.is_full() {
+                    if !more || left == 0 || self.backlog.is_some() || inbox.is_full() {
                         cx.waker().wake_by_ref();
                         return;
                     }
@@ -392,7 +395,7 @@ impl Connection {
         let is_plain = self.reading
             && !self.ended
             && !self.hung_up
-            && self.backlog.is_empty()
+            && self.backlog.is_none()
             && !self.blocked
             && self.failure == 0
             && !self.cut
@@ -435,6 +438,14 @@ impl Connection {
         } else if !short {
             self.part = u32::MAX;
         }
+    }
+
+    fn set_backlog(&mut self, bytes: Vec<u8>) {
+        self.backlog = (!bytes.is_empty()).then(|| Box::new(bytes));
+    }
+
+    fn take_backlog(&mut self) -> Vec<u8> {
+        self.backlog.take().map(|bytes| *bytes).unwrap_or_default()
     }
 
     fn end(&mut self, inbox: &mut Inbox<'_>) {
@@ -480,7 +491,7 @@ impl Connection {
         let consumed = self.feed(chunk, inbox);
         self.expect(consumed, inbox.len() - before);
         if consumed < chunk.len() {
-            self.backlog = chunk[consumed..].into();
+            self.set_backlog(chunk[consumed..].to_vec());
             cx.waker().wake_by_ref();
         }
     }

@@ -23,7 +23,7 @@ use super::connection::Connection;
 use super::driver::{find_epoll, register};
 use super::inbox::Inbox;
 use super::lobby::{Ids, Lobby};
-use super::ready::{ReadyQueue, ReadyWaker};
+use super::ready::{waker, ReadyQueue};
 use crate::protocol::receiver::{Receiver, ReceiverConfig, Sink};
 
 /// Bytes that one connection may read in one turn; as large as libuv's.
@@ -34,7 +34,6 @@ const MAX_EVENTS: usize = 1024;
 
 struct Resident {
     connection: Connection,
-    ready: Arc<ReadyWaker>,
     waker: Waker,
 }
 
@@ -114,14 +113,10 @@ impl Home {
 
     /// Takes in a connection, which does not read yet. Returns its id.
     pub fn adopt(&mut self, socket: AsyncFd<OwnedFd>, receiver: Receiver) -> u32 {
-        let connection = Connection::new(socket, receiver);
         let id = self.free.pop().unwrap_or(self.residents.len() as u32);
-        let ready = ReadyWaker::new(id, self.queue.clone());
-        let waker = Waker::from(ready.clone());
         let resident = Box::new(Resident {
-            connection,
-            ready,
-            waker,
+            connection: Connection::new(socket, receiver),
+            waker: waker(id, &self.queue),
         });
         match self.residents.get_mut(id as usize) {
             Some(slot) => *slot = Some(resident),
@@ -192,7 +187,6 @@ impl Home {
         };
         *slot = Some(Box::new(Resident {
             connection: Connection::new(waiting.socket, receiver),
-            ready: waiting.ready,
             waker: waiting.waker,
         }));
         true
@@ -416,7 +410,6 @@ impl Home {
                     polled -= 1;
                     break;
                 }
-                resident.ready.clear();
                 inbox.begin(id);
                 let mut cx = Context::from_waker(&resident.waker);
                 resident.connection.poll(&mut cx, buffer, inbox);
@@ -816,7 +809,7 @@ mod tests {
 
     #[test]
     fn an_idle_connection_takes_little_memory() {
-        assert!(size_of::<Resident>() <= 168);
+        assert!(size_of::<Resident>() <= 152);
     }
 
     #[test]

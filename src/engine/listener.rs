@@ -16,7 +16,7 @@ use tokio::io::unix::AsyncFd;
 use super::driver::errno;
 use super::inbox::{Inbox, RowKind};
 use super::lobby::Ids;
-use super::ready::{ReadyQueue, ReadyWaker};
+use super::ready::{waker, ReadyQueue};
 use super::waiting::Waiting;
 
 /// Connections that one listener accepts in one turn at the most.
@@ -30,17 +30,14 @@ pub struct Listener {
     /// Whether accepted sockets know of TCP_NODELAY.
     is_tcp: bool,
     failed: bool,
-    /// The waker's mark in the queue.
-    pub ready: Arc<ReadyWaker>,
     waker: Waker,
 }
 
 impl Listener {
     /// Takes a listening socket that is registered for reading, a duplicate of
     /// `origin`; `id` is its id in `queue`.
-    pub fn new(socket: AsyncFd<OwnedFd>, origin: RawFd, id: u32, queue: Arc<ReadyQueue>) -> Self {
-        let ready = ReadyWaker::new(id, queue);
-        let waker = Waker::from(ready.clone());
+    pub fn new(socket: AsyncFd<OwnedFd>, origin: RawFd, id: u32, queue: &Arc<ReadyQueue>) -> Self {
+        let waker = waker(id, queue);
         let domain = socket_domain(socket.get_ref()).ok();
         let mut cx = Context::from_waker(&waker);
         if socket.poll_read_ready(&mut cx).is_ready() {
@@ -51,7 +48,6 @@ impl Listener {
             socket,
             origin,
             failed: false,
-            ready,
             waker,
         }
     }

@@ -44,7 +44,7 @@ impl Lobby {
         origin: RawFd,
         queue: &Arc<ReadyQueue>,
     ) {
-        let listener = Listener::new(socket, origin, id, queue.clone());
+        let listener = Listener::new(socket, origin, id, queue);
         self.listeners.insert(id, listener);
     }
 
@@ -129,14 +129,12 @@ impl Lobby {
     ) -> bool {
         let buffer = buffer.get_mut(..MAX_PLAIN_HEAD).unwrap_or_default();
         if let Some(listener) = self.listeners.get_mut(&id) {
-            listener.ready.clear();
             listener.poll(id, ids, &mut self.waiting, inbox);
             return false;
         }
         let Some(waiting) = self.waiting.get_mut(&id) else {
             return false;
         };
-        waiting.ready.clear();
         if inbox.is_full_of_heads() {
             waiting.waker.wake_by_ref();
             return false;

@@ -5,61 +5,68 @@
 //! became ready; the home drains the queue once per turn. Nothing here knows
 //! what a connection is beyond its id.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Wake;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
 
 /// Ids of connections to poll in the next turn, each at most once.
 #[derive(Debug, Default)]
 pub struct ReadyQueue {
-    ids: Mutex<Vec<u32>>,
+    queued: Mutex<Queued>,
+}
+
+#[derive(Debug, Default)]
+struct Queued {
+    ids: Vec<u32>,
+    /// Which ids those are, by id: side by side, and not in the wakers, of which
+    /// there are many.
+    marks: Vec<bool>,
 }
 
 impl ReadyQueue {
     fn push(&self, id: u32) {
-        self.lock().push(id);
+        let Queued { ids, marks } = &mut *self.lock();
+        let index = id as usize;
+        if marks.len() <= index {
+            marks.resize(index + 1, false);
+        }
+        if !std::mem::replace(&mut marks[index], true) {
+            ids.push(id);
+        }
     }
 
     /// Whether any connection waits for a turn.
     pub fn is_empty(&self) -> bool {
-        self.lock().is_empty()
+        self.lock().ids.is_empty()
     }
 
     /// Exchanges the queued ids for the (empty) `scratch`, so that one turn
-    /// handles what was ready when it began and no more.
+    /// handles what was ready when it began and no more. From here on a wake
+    /// queues them again.
     pub fn take(&self, scratch: &mut Vec<u32>) {
-        std::mem::swap(&mut *self.lock(), scratch);
+        let Queued { ids, marks } = &mut *self.lock();
+        std::mem::swap(ids, scratch);
+        for id in scratch.iter() {
+            marks[*id as usize] = false;
+        }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u32>> {
-        // A panic elsewhere cannot leave a vector of integers half changed.
-        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Queued> {
+        // What a panic elsewhere leaves half done is at worst an id too many.
+        self.queued.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The waker of one connection.
+/// What the waker of one connection does.
 #[derive(Debug)]
-pub struct ReadyWaker {
+struct ReadyWaker {
     id: u32,
-    queued: AtomicBool,
     queue: Arc<ReadyQueue>,
 }
 
-impl ReadyWaker {
-    /// A waker that queues `id`.
-    pub fn new(id: u32, queue: Arc<ReadyQueue>) -> Arc<Self> {
-        Arc::new(Self {
-            id,
-            queued: AtomicBool::new(false),
-            queue,
-        })
-    }
-
-    /// To be called before the connection is polled: from here on a wake
-    /// queues it again.
-    pub fn clear(&self) {
-        self.queued.store(false, Ordering::Release);
-    }
+/// A waker that queues `id`.
+pub fn waker(id: u32, queue: &Arc<ReadyQueue>) -> Waker {
+    let queue = queue.clone();
+    Waker::from(Arc::new(ReadyWaker { id, queue }))
 }
 
 impl Wake for ReadyWaker {
@@ -68,31 +75,26 @@ impl Wake for ReadyWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.queued.swap(true, Ordering::AcqRel) {
-            self.queue.push(self.id);
-        }
+        self.queue.push(self.id);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::task::Waker;
 
     #[test]
-    fn a_connection_is_queued_once_until_it_is_polled() {
+    fn a_connection_is_queued_once_until_it_is_taken() {
         let queue = Arc::new(ReadyQueue::default());
-        let ready = ReadyWaker::new(7, queue.clone());
-        let waker = Waker::from(ready.clone());
-        waker.wake_by_ref();
-        waker.wake_by_ref();
+        let waker = waker(7, &queue);
         let mut ids = Vec::new();
-        queue.take(&mut ids);
-        assert_eq!(ids, [7]);
-        waker.wake_by_ref();
-        assert!(queue.is_empty(), "not cleared, so not queued again");
-        ready.clear();
-        waker.wake_by_ref();
-        assert!(!queue.is_empty());
+        for _ in 0..2 {
+            waker.wake_by_ref();
+            waker.wake_by_ref();
+            ids.clear();
+            queue.take(&mut ids);
+            assert_eq!(ids, [7]);
+            assert!(queue.is_empty());
+        }
     }
 }

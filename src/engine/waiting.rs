@@ -7,7 +7,6 @@
 //! caller's to decide.
 
 use std::os::fd::{IntoRawFd, OwnedFd};
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use rustix::io::Errno;
@@ -18,7 +17,7 @@ use tokio::io::Interest;
 use super::driver::register;
 use super::inbox::{Inbox, RowKind};
 use super::lobby::Ids;
-use super::ready::ReadyWaker;
+use super::ready::waker;
 use crate::protocol::handshake::accept_key;
 use crate::protocol::upgrade::{classify, Classified};
 
@@ -26,8 +25,6 @@ use crate::protocol::upgrade::{classify, Classified};
 pub struct Waiting {
     /// The socket.
     pub socket: AsyncFd<OwnedFd>,
-    /// The waker's mark in the queue.
-    pub ready: Arc<ReadyWaker>,
     /// What the socket wakes.
     pub waker: Waker,
     /// The listener that accepted it.
@@ -70,15 +67,13 @@ impl Waiting {
     pub fn greet(socket: OwnedFd, listener: u32, ids: &mut Ids<'_>) -> Option<(u32, Self)> {
         let socket = register(socket, Interest::READABLE).ok()?;
         let id = (ids.vacant)();
-        let ready = ReadyWaker::new(id, ids.queue.clone());
-        let waker = Waker::from(ready.clone());
+        let waker = waker(id, ids.queue);
         let mut cx = Context::from_waker(&waker);
         if socket.poll_read_ready(&mut cx).is_ready() {
             waker.wake_by_ref();
         }
         let newcomer = Self {
             socket,
-            ready,
             waker,
             listener,
             since: ids.iteration,
