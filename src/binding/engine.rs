@@ -26,7 +26,6 @@ use super::uv::{self, Backend, Poll, Watcher};
 use crate::engine::driver::errno;
 use crate::engine::home::Home;
 use crate::engine::vigil::{Vigil, LIMIT};
-use crate::protocol::receiver::Receiver;
 
 /// What ties a nest to the event loop.
 struct Tie {
@@ -145,7 +144,7 @@ impl Engine {
             return -1;
         };
         let config = config(flags, max_payload, max_fragments, max_buffered_chunks);
-        home.adopt(socket, Receiver::new(config).asking()).into()
+        home.adopt(socket, self.nest.receiver(config)).into()
     }
 
     /// Lets a connection go. Gives its decoder if that waits for an answer, to

@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::io::IoSlice;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use napi::bindgen_prelude::{FunctionCallContext, JsObjectValue, Object, Result};
 use napi::Env;
@@ -42,6 +43,8 @@ pub(super) struct Nest {
     pub(super) inbox: RefCell<Option<Inbox>>,
     pub(super) outbox: RefCell<Option<Outbox>>,
     pub(super) owned: RefCell<Vec<Owned>>,
+    /// That of the last connection.
+    config: RefCell<Arc<ReceiverConfig>>,
     reuse: Reuse,
 }
 
@@ -54,6 +57,7 @@ impl Nest {
             inbox: RefCell::default(),
             outbox: RefCell::default(),
             owned: RefCell::default(),
+            config: RefCell::default(),
             reuse: Reuse::default(),
         }
     }
@@ -152,8 +156,17 @@ impl Nest {
     /// Lets in the connection of an "upgrade" row, which keeps its id and does
     /// not read yet. Returns whether there was one.
     fn accept(&self, id: u32, config: ReceiverConfig) -> bool {
-        let receiver = Receiver::new(config).asking();
-        self.home.borrow_mut().accept(id, receiver)
+        self.home.borrow_mut().accept(id, self.receiver(config))
+    }
+
+    /// A receiver for a new connection, which shares its configuration with the
+    /// last one if it is the same.
+    pub(super) fn receiver(&self, config: ReceiverConfig) -> Receiver {
+        let mut last = self.config.borrow_mut();
+        if **last != config {
+            *last = Arc::new(config);
+        }
+        Receiver::new(last.clone()).asking()
     }
 
     /// Starts or stops the delivery of what a connection receives. Returns

@@ -809,7 +809,7 @@ mod tests {
 
     #[test]
     fn an_idle_connection_takes_little_memory() {
-        assert!(size_of::<Resident>() <= 152);
+        assert!(size_of::<Resident>() <= 136);
     }
 
     #[test]

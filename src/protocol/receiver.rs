@@ -7,6 +7,8 @@
 //! copied once, from the chunk to the sink's room, and unmasked on the way. The
 //! most of a large one can be received where the sink wants to have it.
 
+use std::sync::Arc;
+
 use super::close::{is_valid_close_code, NO_STATUS};
 use super::error::ProtocolError;
 use super::event::{store, store_vec};
@@ -107,7 +109,8 @@ struct Parts {
 /// it is kept small.
 #[derive(Debug)]
 pub struct Receiver {
-    config: ReceiverConfig,
+    /// Shared, since that of most connections is the same.
+    config: Arc<ReceiverConfig>,
     stage: Stage,
     /// The first bytes of a header's part whose rest has not arrived.
     held: [u8; 8],
@@ -129,9 +132,9 @@ pub struct Receiver {
 
 impl Receiver {
     /// A receiver at the start of a connection.
-    pub fn new(config: ReceiverConfig) -> Self {
+    pub fn new(config: impl Into<Arc<ReceiverConfig>>) -> Self {
         Self {
-            config,
+            config: config.into(),
             stage: Stage::Start,
             held: [0; 8],
             held_len: 0,
@@ -179,11 +182,11 @@ impl Receiver {
     /// Changes the limits from the next frame on, and whether text is checked from
     /// the next message on; the rest of `limits` is not looked at.
     pub fn set_limits(&mut self, limits: ReceiverConfig) {
-        self.config = ReceiverConfig {
+        self.config = Arc::new(ReceiverConfig {
             is_server: self.config.is_server,
             inflate: self.config.inflate,
             ..limits
-        };
+        });
     }
 
     /// Decodes a chunk and returns how much of it was consumed: all, unless the
