@@ -38,7 +38,8 @@ function describe(name) {
   };
 }
 
-const properties = { socket: describe('socket'), client: describe('client') };
+const socket = describe('socket');
+const client = describe('client');
 
 /**
  * Makes the request of a connection that the native listener has accepted. It is
@@ -50,7 +51,13 @@ const properties = { socket: describe('socket'), client: describe('client') };
  * @public
  */
 function upgradeRequest({ method, url, fields }, websocket) {
-  const request = Object.create(IncomingMessage.prototype, properties);
+  const request = Object.create(IncomingMessage.prototype);
+
+  //
+  // One by one, which takes half as long as both together.
+  //
+  Object.defineProperty(request, 'socket', socket);
+  Object.defineProperty(request, 'client', client);
 
   IncomingMessage.call(request);
   Object.defineProperty(request, kOrigin, { value: websocket });

@@ -12,6 +12,7 @@ use std::ffi::{c_int, c_void, CStr};
 use std::io;
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
+use std::sync::OnceLock;
 
 /// `UV_IDLE` of `uv_handle_type`.
 const UV_IDLE: c_int = 6;
@@ -30,7 +31,6 @@ type PollCallback = unsafe extern "C" fn(*mut Handle, c_int, c_int);
 type CloseCallback = unsafe extern "C" fn(*mut Handle);
 
 /// The functions of libuv that are used.
-#[derive(Clone, Copy)]
 struct Functions {
     handle_size: unsafe extern "C" fn(c_int) -> usize,
     idle_init: unsafe extern "C" fn(*mut c_void, *mut Handle) -> c_int,
@@ -48,6 +48,13 @@ fn symbol(name: &CStr) -> Option<NonNull<c_void>> {
 }
 
 impl Functions {
+    /// They are looked up once in a process: that takes as long as a system call,
+    /// for each.
+    fn get() -> Option<&'static Self> {
+        static FUNCTIONS: OnceLock<Option<Functions>> = OnceLock::new();
+        FUNCTIONS.get_or_init(Self::find).as_ref()
+    }
+
     fn find() -> Option<Self> {
         let handle_size = symbol(c"uv_handle_size")?;
         let idle_init = symbol(c"uv_idle_init")?;
@@ -201,7 +208,7 @@ pub trait Watcher {
 /// An active poll handle. It keeps its watcher until it is closed; dropping
 /// this without [`Poll::close`] leaves the handle with its loop.
 pub struct Poll {
-    functions: Functions,
+    functions: &'static Functions,
     handle: NonNull<Handle>,
 }
 
@@ -224,8 +231,8 @@ impl Poll {
         fd: RawFd,
         watcher: Box<dyn Watcher>,
     ) -> Option<Self> {
-        let functions = Functions::find()?;
-        let (handle, layout) = allocate(&functions, UV_POLL)?;
+        let functions = Functions::get()?;
+        let (handle, layout) = allocate(functions, UV_POLL)?;
         // SAFETY: the handle's memory has libuv's size; loop and descriptor
         // are as the caller promises.
         if unsafe { (functions.poll_init)(uv_loop, handle.as_ptr(), fd) } != 0 {
@@ -283,10 +290,10 @@ impl Poll {
 /// # Safety
 /// `uv_loop` is the loop of the calling thread.
 pub unsafe fn in_closing_phase(uv_loop: *mut c_void, closed: Box<dyn FnOnce()>) -> bool {
-    let Some(functions) = Functions::find() else {
+    let Some(functions) = Functions::get() else {
         return false;
     };
-    let Some((handle, layout)) = allocate(&functions, UV_IDLE) else {
+    let Some((handle, layout)) = allocate(functions, UV_IDLE) else {
         return false;
     };
     // SAFETY: the handle's memory has libuv's size; the loop is as the caller
