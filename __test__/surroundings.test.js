@@ -129,6 +129,38 @@ suite('surroundings', () => {
     assert.ok(most < 100 * MIB, `${most} bytes`);
   });
 
+  it('decompresses a large message little by little', async (t) => {
+    const payload = deflate(Buffer.alloc(32 * MIB), { level: 9 });
+
+    for (const isStream of [false, true]) {
+      const { peers, sockets } = await open(t, { perMessageDeflate: true }, 2, {
+        headers: { 'Sec-WebSocket-Extensions': 'permessage-deflate' }
+      });
+      const lengths = [];
+      let turns = 0;
+
+      for (const ws of sockets) {
+        ws.on('message', (data) => lengths.push(data.length));
+
+        // That changes over to the stream driver.
+        if (isStream) ws._socket.on('data', () => {});
+      }
+
+      peers[0].write(masked(BINARY, payload, { rsv: 4 }));
+      await until(() => sockets[0]._receiver._totalPayloadLength > 0, 'a part');
+      peers[1].write(masked(BINARY, deflate('a'), { rsv: 4 }));
+
+      while (lengths.length < 2) {
+        await new Promise(setImmediate);
+        turns++;
+      }
+
+      // The small one did not have to wait for the large one.
+      assert.deepEqual(lengths, [1, 32 * MIB]);
+      assert.ok(turns > 32, `${turns} turns, stream: ${isStream}`);
+    }
+  });
+
   it('delivers everything when memory is transferred', async (t) => {
     const { peers, sockets } = await open(t, {}, 4);
     const received = [];

@@ -39,8 +39,10 @@ const FastBuffer = Buffer[Symbol.species];
 /** The decoder stands in for these, and for no others. */
 const { decompress, _decompress } = PerMessageDeflate.prototype;
 
-/** A bit of what its `feed()` returns, above the number of rows. */
+/** Bits of what its `feed()` returns, above the number of rows. */
 const BETWEEN_FRAMES = 1 << 16;
+const IS_INFLATING = 1 << 17;
+const COUNT = 0xffff;
 
 //
 // What frames begin with (RFC 6455, section 5.2) that are complete messages and
@@ -108,6 +110,9 @@ const INFLATING_TURNS = 3;
  */
 const MOST_HELD = 64 * 1024;
 const MOST_INFLATED = 4 * 1024 * 1024;
+
+/** How many are made before it is the turn of others: `SHARE` of `event.rs`. */
+const SHARE = 512 * 1024;
 
 /** How many were made in this turn. */
 let inflated = 0;
@@ -184,6 +189,12 @@ class Receiver extends Writable {
     this._heldFrom = 0;
     this._heldBytes = 0;
     this._callback = null;
+
+    //
+    // Whether the decoder has decompressed much of a message, and has not come to
+    // its end. Then it is the turn of others.
+    //
+    this._isInflating = false;
 
     //
     // What the extension has made of the frames of a message, if it is asked.
@@ -289,8 +300,7 @@ class Receiver extends Writable {
     this._heldBytes += data.length;
 
     if (kind <= BINARY && (detail & COMPRESSED) !== 0) {
-      if (inflated === 0) setImmediate(forgetInflated);
-      inflated += data.length;
+      countInflated(data.length);
     }
   }
 
@@ -363,7 +373,11 @@ class Receiver extends Writable {
           }
         }
 
-        if (inflated > MOST_INFLATED && this.isDecoding) {
+        if (
+          this.isDecoding &&
+          (this._isInflating || inflated > MOST_INFLATED)
+        ) {
+          this._isInflating = false;
           setImmediate(() => this._run());
           isThrown = false;
           return;
@@ -444,7 +458,11 @@ class Receiver extends Writable {
     );
     let offset = 0;
 
-    while (offset !== rest.length && this._heldBytes <= MOST_HELD) {
+    while (
+      offset !== rest.length &&
+      this._heldBytes <= MOST_HELD &&
+      !this._isInflating
+    ) {
       this._collect(this._feed(decoder, rest, offset));
       offset = inbox.rows[2];
     }
@@ -802,9 +820,11 @@ class Receiver extends Writable {
     );
 
     this._idleDecoder = (result & BETWEEN_FRAMES) === 0 ? undefined : decoder;
+    this._isInflating = (result & IS_INFLATING) !== 0;
+    if (this._isInflating) countInflated(SHARE);
     inbox.commit(decoder);
 
-    return ROW + (result & ~BETWEEN_FRAMES) * ROW;
+    return ROW + (result & COUNT) * ROW;
   }
 
   /**
@@ -1052,6 +1072,17 @@ function unmaskShort(chunk, start, end) {
   }
 
   for (let j = start - 4; i < end; i++, j++) chunk[i] ^= chunk[j];
+}
+
+/**
+ * Takes note of what was decompressed in this turn of the event loop.
+ *
+ * @param {Number} length How many bytes it has become
+ * @private
+ */
+function countInflated(length) {
+  if (inflated === 0) setImmediate(forgetInflated);
+  inflated += length;
 }
 
 /**

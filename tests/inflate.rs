@@ -3,7 +3,7 @@
 mod support;
 
 use oxws::protocol::error::{InflateError, ProtocolError};
-use oxws::protocol::inflate::Inflater;
+use oxws::protocol::inflate::{Inflater, Progress};
 use support::deflater::{Deflater, TRAILER};
 
 /// The step that a message may exceed its limit by.
@@ -11,7 +11,7 @@ const STEP: usize = 16 * 1024;
 
 fn inflate(inflater: &mut Inflater, data: &[u8]) -> Result<Vec<u8>, ProtocolError> {
     let mut out = Vec::new();
-    inflater.decompress(data, true, 0, &mut out)?;
+    inflater.decompress(data, true, 0, usize::MAX, &mut out)?;
     Ok(out)
 }
 
@@ -88,7 +88,9 @@ fn a_message_in_fragments_comes_back() {
         let fin = pieces.peek().is_none();
         let compressed = compress(&mut deflater, piece, fin);
         assert_eq!(compressed.ends_with(&TRAILER), !fin);
-        inflater.decompress(&compressed, fin, 0, &mut out).unwrap();
+        inflater
+            .decompress(&compressed, fin, 0, usize::MAX, &mut out)
+            .unwrap();
     }
 
     assert_eq!(out, data);
@@ -125,6 +127,35 @@ fn a_peer_that_goes_on_with_a_context_it_promised_to_drop_is_refused() {
 }
 
 #[test]
+fn what_comes_in_several_goes_is_the_same() {
+    for data in [text(300_000), vec![0; 5 << 20]] {
+        let compressed = compress(&mut Deflater::new(6, 15, false), &data, true);
+
+        for enough in [10, 1000, 100_000, 1 << 20] {
+            let mut inflater = Inflater::new(15, false);
+            let (mut out, mut at, mut goes) = (Vec::new(), 0, 0);
+
+            loop {
+                let before = out.len();
+                let rest = &compressed[at..];
+                let progress = inflater.decompress(rest, true, 0, enough, &mut out);
+                assert!(out.len() <= before + enough);
+                goes += 1;
+                match progress.unwrap() {
+                    Progress::At(used) => at += used,
+                    Progress::Done => break,
+                }
+            }
+
+            assert!(out == data);
+            assert_eq!(goes > 1, data.len() >= enough);
+            // The stream can go on.
+            assert_eq!(inflate(&mut inflater, &[0x00]), Ok(vec![]));
+        }
+    }
+}
+
+#[test]
 fn a_message_may_be_as_long_as_the_limit_and_no_longer() {
     let data = text(100_000);
     let compressed = compress(&mut Deflater::new(6, 15, false), &data, true);
@@ -132,10 +163,10 @@ fn a_message_may_be_as_long_as_the_limit_and_no_longer() {
     for (limit, fits) in [(100_000, true), (99_999, false), (1, false)] {
         let mut out = Vec::new();
         let mut inflater = Inflater::new(15, false);
-        let result = inflater.decompress(&compressed, true, limit, &mut out);
+        let result = inflater.decompress(&compressed, true, limit, usize::MAX, &mut out);
 
         if fits {
-            assert_eq!((result, &out), (Ok(()), &data));
+            assert_eq!((result, &out), (Ok(Progress::Done), &data));
         } else {
             assert_eq!(result, Err(ProtocolError::UnsupportedMessageLength));
         }
@@ -151,7 +182,7 @@ fn a_bomb_is_stopped_soon_after_the_limit() {
     for limit in [1, 1000, 100_000, 1 << 20] {
         let mut out = Vec::new();
         let mut inflater = Inflater::new(15, false);
-        let result = inflater.decompress(&bomb, true, limit, &mut out);
+        let result = inflater.decompress(&bomb, true, limit, usize::MAX, &mut out);
         assert_eq!(result, Err(ProtocolError::UnsupportedMessageLength));
         assert!(out.capacity() <= limit as usize + STEP);
     }
@@ -164,9 +195,11 @@ fn the_limit_counts_earlier_fragments() {
     let mut out = Vec::new();
     let first = compress(&mut deflater, b"hello", false);
     let second = compress(&mut deflater, b"world", true);
-    inflater.decompress(&first, false, 9, &mut out).unwrap();
+    inflater
+        .decompress(&first, false, 9, usize::MAX, &mut out)
+        .unwrap();
     assert_eq!(
-        inflater.decompress(&second, true, 9, &mut out),
+        inflater.decompress(&second, true, 9, usize::MAX, &mut out),
         Err(ProtocolError::UnsupportedMessageLength)
     );
 }

@@ -589,6 +589,41 @@ fn a_full_sink_stops_before_an_event_and_not_before() {
 }
 
 #[test]
+fn much_is_decompressed_in_several_goes() {
+    let data = "é".repeat(1 << 20);
+    let mut payload = Vec::new();
+    Deflater::new(9, 15, false).compress(data.as_bytes(), true, &mut payload);
+    let compressed = frame_with_rsv1(Opcode::Text, true, true, None, &payload);
+    let bytes = [&compressed, &b"\x81\x01x"[..]].concat();
+
+    for split in [1, compressed.len() - 1, compressed.len(), bytes.len()] {
+        let mut receiver = Receiver::new(DEFLATE);
+        let mut sink = Recorder::new(1, None);
+        let mut at = receiver.feed(&bytes[..split], &mut sink);
+        if split < compressed.len() {
+            assert_eq!(at, split);
+            at += receiver.feed(&bytes[split..], &mut sink);
+        }
+        let mut goes = 0;
+        while receiver.is_inflating() {
+            // All else has come, so the rest is the frame's last byte.
+            assert_eq!(at, compressed.len() - 1);
+            assert!(sink.events.is_empty() && !receiver.is_idle());
+            at += receiver.resume(&bytes[at..], &mut sink);
+            goes += 1;
+        }
+        assert!(goes > 1);
+        assert_eq!((at, sink.events.len()), (compressed.len(), 1));
+        sink.empty();
+        assert_eq!(receiver.resume(&bytes[at..], &mut sink), 3);
+        assert!(
+            matches!(&sink.events[0], Seen::Message { data: seen, .. } if *seen == data.as_bytes())
+        );
+        assert_eq!(sink.events[1], Seen::text("x"));
+    }
+}
+
+#[test]
 fn a_chunk_that_goes_on_counts_once() {
     let config = ReceiverConfig {
         max_buffered_chunks: 2,

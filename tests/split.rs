@@ -32,7 +32,7 @@ fn inflated(config: ReceiverConfig, events: Vec<Seen>) -> Vec<Seen> {
         let start = message.len();
         let single = fin && lengths.is_empty();
         inflater
-            .decompress(&data, fin, 0, &mut message)
+            .decompress(&data, fin, 0, usize::MAX, &mut message)
             .expect("valid data");
         lengths.push((message.len() - start) as u32);
 

@@ -117,6 +117,7 @@ const ALLOWED = [
       '_heldFrom',
       '_idleDecoder',
       '_inflated',
+      '_isInflating',
       '_offset',
       '_partial'
     ]

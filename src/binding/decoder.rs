@@ -18,6 +18,8 @@ const NO_CONTEXT_TAKEOVER: u32 = 4;
 
 /// A bit of what [`Decoder::feed`] returns, above the number of rows.
 const BETWEEN_FRAMES: u32 = 1 << 16;
+/// Another one.
+pub(super) const INFLATING: u32 = 1 << 17;
 
 /// What a decoder needs to know of a connection, from numbers, which cross
 /// faster than an object: whether this is the server's side, whether text is
@@ -117,7 +119,9 @@ impl Decoder {
     /// third word of the header says how much of the chunk is consumed: not
     /// all when rows or slab are full, then call again with the rest. Returns
     /// the number of rows, and [`BETWEEN_FRAMES`] if what comes next may as
-    /// well be decoded elsewhere, provided that it is a whole message.
+    /// well be decoded elsewhere, provided that it is a whole message, or
+    /// [`INFLATING`] if it may well wait for a while because much has been
+    /// decompressed.
     #[napi]
     pub fn feed(
         &mut self,
@@ -147,6 +151,8 @@ impl Decoder {
         });
         if receiver.is_idle() && !*resumed {
             count | BETWEEN_FRAMES
+        } else if receiver.is_inflating() {
+            count | INFLATING
         } else {
             count
         }

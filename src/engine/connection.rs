@@ -164,6 +164,12 @@ impl Connection {
         (self.receiver, backlog)
     }
 
+    /// Whether it is about to go on decompressing; see
+    /// [`Receiver::is_inflating`].
+    pub fn is_inflating(&self) -> bool {
+        self.receiver.is_inflating()
+    }
+
     /// Total payload length of the message being received, as ws counts it.
     pub fn total_payload_length(&self) -> u64 {
         self.receiver.total_payload_length()
@@ -273,7 +279,8 @@ impl Connection {
         if self.ended {
             return;
         }
-        if !self.reading {
+        // What has been received whole is delivered, even if no more is read.
+        if !self.reading && !self.receiver.is_inflating() {
             if self.poll_over(cx).is_ready() {
                 self.check_end(inbox);
             }

@@ -8,12 +8,16 @@
 //!
 //! A row is `[connection, kind | detail << 8, offset, length]`.
 
-use crate::protocol::receiver::{Event, Payload, Room, Sink};
+use crate::protocol::receiver::{Event, Payload, Room, Sink, SHARE};
 use crate::protocol::upgrade::MAX_PLAIN_HEAD;
 
 /// A batch is full when its payloads beside the slab have this many bytes: a few
 /// that were received can become many when they are decompressed.
 const MUCH: usize = 1024 * 1024;
+
+/// How much of that each connection may decompress, also when others have used it
+/// up: the large message of one does not keep small ones of others waiting.
+const LEAST_SHARE: usize = 64 * 1024;
 
 /// Words in a row.
 pub const ROW: usize = 4;
@@ -126,6 +130,8 @@ pub struct Inbox<'a> {
     /// Bytes read for it so far.
     read: usize,
     allocate: Option<&'a mut Allocate<'a>>,
+    /// How many bytes were decompressed for it.
+    spent: usize,
     connection: u32,
 }
 
@@ -144,6 +150,7 @@ impl<'a> Inbox<'a> {
             beside: 0,
             read: 0,
             allocate: None,
+            spent: 0,
             connection: 0,
         }
     }
@@ -272,6 +279,14 @@ impl Sink for Inbox<'_> {
         self.rows.len() - self.words < ROW_RESERVE * ROW
             || self.slab.len() - self.used < SLAB_RESERVE
             || self.is_much()
+    }
+
+    fn share(&self) -> usize {
+        MUCH.saturating_sub(self.spent).clamp(LEAST_SHARE, SHARE)
+    }
+
+    fn spend(&mut self, len: usize) {
+        self.spent += len;
     }
 
     fn reserve(&mut self, len: usize) -> Option<&mut [u8]> {

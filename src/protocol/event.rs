@@ -109,10 +109,24 @@ pub enum Event<'a> {
     Error(ProtocolError),
 }
 
+/// How many bytes of a message are decompressed at the most before others have
+/// their turn.
+pub const SHARE: usize = 512 * 1024;
+
 /// Takes the events.
 pub trait Sink {
     /// Whether the next event would have to wait.
     fn is_full(&self) -> bool;
+
+    /// How many it is now.
+    fn share(&self) -> usize {
+        SHARE
+    }
+
+    /// Takes note that `len` bytes have been decompressed.
+    fn spend(&mut self, len: usize) {
+        let _ = len;
+    }
 
     /// Room of exactly `len` bytes for the payload of the next event. `None`
     /// (too large, or no room) makes the receiver use memory of its own. The

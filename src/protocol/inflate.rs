@@ -17,6 +17,9 @@ const TRAILER: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 /// message gets that is both too long and corrupt.
 const STEP: usize = 16 * 1024;
 
+/// How much room is offered at a time at the most, since it must be zeroed.
+const ROOM: usize = 256 * 1024;
+
 /// zlib has no window of 256 bytes for raw streams and takes the next larger
 /// one instead; so does Node. A decompressor with a larger window understands
 /// a stream made for a smaller one.
@@ -36,6 +39,16 @@ fn inflate_error(message: Option<&str>) -> ProtocolError {
     };
 
     ProtocolError::Inflate(InflateError::new(message))
+}
+
+/// How far the decompression of a fragment has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// All of it is decompressed.
+    Done,
+    /// Much has been put out, so this is a good time for something else. The data
+    /// has been used up to here, and the rest is to come next.
+    At(usize),
 }
 
 /// Decompresses the messages of one connection.
@@ -67,7 +80,8 @@ impl Inflater {
     /// Decompresses one fragment and appends the result to `out`, which holds
     /// the message's earlier fragments. `fin` says that the fragment is the
     /// last one. A `limit` other than 0 is the most that `out` may come to;
-    /// what would exceed it is not decompressed to the end.
+    /// what would exceed it is not decompressed to the end. When `enough` bytes
+    /// have been appended it stops: then the rest of the fragment is to come next.
     ///
     /// After an error the decompressor must not be used again.
     pub fn decompress(
@@ -75,12 +89,24 @@ impl Inflater {
         data: &[u8],
         fin: bool,
         limit: u64,
+        enough: usize,
         out: &mut Vec<u8>,
-    ) -> Result<(), ProtocolError> {
-        let mut left = self.run(data, limit, out)?;
+    ) -> Result<Progress, ProtocolError> {
+        let limit = match limit {
+            0 => usize::MAX,
+            limit => usize::try_from(limit).unwrap_or(usize::MAX),
+        };
+        let end = out.len().saturating_add(enough);
+        let used = self.run(data, limit, end, out)?;
+        let mut left = self.ended && used < data.len();
 
+        if out.len() >= end && !self.ended {
+            return Ok(Progress::At(used));
+        }
         if fin {
-            left |= self.run(&TRAILER, limit, out)?;
+            // Next to nothing comes of that.
+            let used = self.run(&TRAILER, limit, usize::MAX, out)?;
+            left |= self.ended && used < TRAILER.len();
         }
 
         // Data after a final block (section 7.2.3.4 allows such a block) is
@@ -91,33 +117,40 @@ impl Inflater {
             self.stream.reset(false);
         }
 
-        Ok(())
+        Ok(Progress::Done)
     }
 
-    /// Decompresses `data`; tells whether some of it is left because the
-    /// stream has ended.
-    fn run(&mut self, data: &[u8], limit: u64, out: &mut Vec<u8>) -> Result<bool, ProtocolError> {
-        let limit = match limit {
-            0 => usize::MAX,
-            limit => usize::try_from(limit).unwrap_or(usize::MAX),
-        };
-        let mut rest = data;
+    /// Decompresses `data` until the stream ends, or `out` has `end` bytes. Tells
+    /// how much was used; in the latter case that may be all although there is
+    /// more output.
+    fn run(
+        &mut self,
+        data: &[u8],
+        limit: usize,
+        end: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, ProtocolError> {
+        let mut used = 0;
 
-        while !self.ended {
-            if out.len() == out.capacity() {
-                let room = self.room(rest.len(), out.len(), limit);
+        while !self.ended && out.len() < end {
+            let len = out.len();
+            if len == out.capacity() {
+                let room = self.room(data.len() - used, len, limit);
                 out.reserve_exact(room);
             }
+            out.resize(out.capacity().min(end).min(len + ROOM), 0);
+            let room = out.len() - len;
 
             let (consumed, produced) = (self.stream.total_in(), self.stream.total_out());
             let status = self
                 .stream
-                .decompress_vec(rest, out, FlushDecompress::None)
+                .decompress(&data[used..], &mut out[len..], FlushDecompress::None)
                 .map_err(|error| inflate_error(error.message()))?;
             let consumed = (self.stream.total_in() - consumed) as usize;
             let produced = (self.stream.total_out() - produced) as usize;
 
-            rest = &rest[consumed..];
+            used += consumed;
+            out.truncate(len + produced);
             self.in_step = (self.in_step + produced) % STEP;
             self.ended = status == Status::StreamEnd;
 
@@ -128,12 +161,12 @@ impl Inflater {
             // Room to spare means that all input has been used; a full buffer
             // may hide more output.
             let stuck = consumed == 0 && produced == 0;
-            if stuck || (rest.is_empty() && out.len() < out.capacity()) {
+            if stuck || (used == data.len() && produced < room) {
                 break;
             }
         }
 
-        Ok(self.ended && !rest.is_empty())
+        Ok(used)
     }
 
     /// How much room to make for the output of `input` more bytes when `len`
@@ -159,9 +192,11 @@ impl Inflater {
 mod tests {
     use super::*;
 
+    const MAX: usize = usize::MAX;
+
     fn inflate(inflater: &mut Inflater, data: &[u8]) -> Result<Vec<u8>, ProtocolError> {
         let mut out = Vec::new();
-        inflater.decompress(data, true, 0, &mut out)?;
+        inflater.decompress(data, true, 0, MAX, &mut out)?;
         Ok(out)
     }
 
@@ -209,11 +244,11 @@ mod tests {
         let last = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
         let mut inflater = Inflater::new(15, false);
         let mut out = Vec::new();
-        inflater.decompress(&last, false, 0, &mut out).unwrap();
-        inflater.decompress(&[], false, 0, &mut out).unwrap();
-        inflater.decompress(&last, false, 0, &mut out).unwrap();
+        inflater.decompress(&last, false, 0, MAX, &mut out).unwrap();
+        inflater.decompress(&[], false, 0, MAX, &mut out).unwrap();
+        inflater.decompress(&last, false, 0, MAX, &mut out).unwrap();
         assert_eq!(out, b"Hello");
-        inflater.decompress(&last, true, 0, &mut out).unwrap();
+        inflater.decompress(&last, true, 0, MAX, &mut out).unwrap();
         assert_eq!(out, b"HelloHello");
     }
 

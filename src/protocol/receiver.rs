@@ -14,13 +14,13 @@ use super::error::ProtocolError;
 use super::event::{store, store_vec};
 use super::frame::{Opcode, LENGTH_16, LENGTH_64, MAX_CONTROL_PAYLOAD, MAX_HEADER, RSV1};
 use super::header::{length_64, Rules, Start};
-use super::inflate::Inflater;
+use super::inflate::{Inflater, Progress};
 use super::mask::{append_masked, apply_mask, copy_masked};
 use super::message::{grow, Assembly, Whole};
 use super::plain::{Found, Plain};
 use super::utf8::is_valid;
 
-pub use super::event::{Event, InflateConfig, Payload, ReceiverConfig, Room, Sink};
+pub use super::event::{Event, InflateConfig, Payload, ReceiverConfig, Room, Sink, SHARE};
 
 /// Memory for a whole message is allocated when one part in this many has
 /// arrived: nobody gets it for mere promises, and little is copied.
@@ -37,6 +37,9 @@ enum Stage {
     Length64,
     Key,
     Payload,
+    /// A compressed payload is there but for its last byte, which is not taken
+    /// before all is decompressed. So there always is a rest to resume with.
+    Inflate,
     /// A close frame or an error has come: the rest is ignored.
     Finished,
 }
@@ -100,6 +103,8 @@ impl Frame {
 struct Parts {
     /// What has arrived of a control frame's or a compressed frame's payload.
     partial: Vec<u8>,
+    /// How much of a compressed frame's payload has been decompressed.
+    inflated: usize,
     message: Assembly,
     /// Made for the first compressed message.
     inflater: Option<Box<Inflater>>,
@@ -190,7 +195,8 @@ impl Receiver {
     }
 
     /// Decodes a chunk and returns how much of it was consumed: all, unless the
-    /// sink is full before an event or is asked something. Then
+    /// sink is full before an event or is asked something, or much has been
+    /// decompressed ([`is_inflating`](Self::is_inflating)). Then
     /// [`resume`](Self::resume) takes the rest.
     pub fn feed<S: Sink>(&mut self, chunk: &[u8], sink: &mut S) -> usize {
         self.chunk_pending = true;
@@ -254,6 +260,11 @@ impl Receiver {
         self.inflating == Inflating::Asked
     }
 
+    /// Whether there is more to decompress of a frame of which all else is known.
+    pub fn is_inflating(&self) -> bool {
+        self.stage == Stage::Inflate
+    }
+
     /// The lengths, as announced, of the payloads of the current message's
     /// frames so far.
     pub fn total_payload_length(&self) -> u64 {
@@ -278,9 +289,17 @@ impl Receiver {
     fn run<S: Sink>(&mut self, chunk: &[u8], sink: &mut S) -> usize {
         let mut at = 0;
 
+        if self.is_inflating() && !chunk.is_empty() && !sink.is_full() {
+            match self.inflate_on(sink) {
+                Ok(complete) => at = usize::from(complete),
+                Err(error) => self.fail(error, sink),
+            }
+        }
+
         while self.stage != Stage::Finished {
             // Looked at once per frame at most: only an event changes these.
-            if self.is_asking() || sink.is_full() && !self.absorbs(chunk.len() - at) {
+            let waits = self.is_asking() || self.is_inflating();
+            if waits || sink.is_full() && !self.absorbs(chunk.len() - at) {
                 return at;
             }
 
@@ -458,7 +477,7 @@ impl Receiver {
                     None => return Ok(false),
                 },
                 Stage::Payload => return self.payload(chunk, at, sink),
-                Stage::Finished => return Ok(true),
+                Stage::Inflate | Stage::Finished => return Ok(true),
             }
         }
     }
@@ -587,6 +606,11 @@ impl Receiver {
             self.control(piece, complete, sink)?;
         } else if self.compressed {
             self.compressed(piece, complete, sink)?;
+
+            if self.is_inflating() {
+                *at -= 1;
+                return Ok(true);
+            }
         } else {
             self.plain(piece, complete, sink)?;
         }
@@ -726,7 +750,40 @@ impl Receiver {
             return Ok(());
         }
 
-        let data = partial.as_deref().unwrap_or(piece);
+        match self.inflate(partial.as_deref().unwrap_or(piece), sink)? {
+            // Of no bytes next to nothing comes.
+            Progress::At(used) if !piece.is_empty() => {
+                let parts = self.parts.get_or_insert_default();
+                parts.partial = partial.unwrap_or_else(|| piece.to_vec());
+                parts.inflated = used;
+                self.stage = Stage::Inflate;
+                Ok(())
+            }
+            _ => self.end_of_data_frame(sink),
+        }
+    }
+
+    /// Goes on decompressing the payload of a frame; true when that completes it.
+    fn inflate_on<S: Sink>(&mut self, sink: &mut S) -> Result<bool, ProtocolError> {
+        let parts = self.parts.get_or_insert_default();
+        let data = std::mem::take(&mut parts.partial);
+        let start = std::mem::take(&mut parts.inflated);
+
+        if let Progress::At(used) = self.inflate(&data[start..], sink)? {
+            let parts = self.parts.get_or_insert_default();
+            parts.partial = data;
+            parts.inflated = start + used;
+            return Ok(false);
+        }
+
+        self.end_of_data_frame(sink)?;
+        self.end_of_frame();
+        Ok(true)
+    }
+
+    /// Decompresses a frame's payload, or what is left of it, to the current
+    /// message, as much of it as is its share.
+    fn inflate<S: Sink>(&mut self, data: &[u8], sink: &mut S) -> Result<Progress, ProtocolError> {
         let Some(config) = self.config.inflate else {
             return Err(ProtocolError::UnexpectedRsv1);
         };
@@ -739,18 +796,20 @@ impl Receiver {
         let message = &mut parts.message;
         let start = message.data.len();
 
-        inflater.decompress(
+        let progress = inflater.decompress(
             data,
             self.frame.fin,
             self.config.max_payload,
+            sink.share(),
             &mut message.data,
         )?;
 
+        sink.spend(message.data.len() - start);
         if text {
             message.check_text(start);
         }
 
-        self.end_of_data_frame(sink)
+        Ok(progress)
     }
 
     /// Collects the pieces of a payload that is needed as a whole. `None` while

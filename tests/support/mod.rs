@@ -287,7 +287,7 @@ fn resume(receiver: &mut Receiver, chunk: &[u8], mut at: usize, sink: &mut Recor
     while at < chunk.len() {
         if std::mem::take(&mut sink.asked) {
             receiver.decide_inflating(!sink.inflates);
-        } else {
+        } else if !receiver.is_inflating() {
             assert!(sink.is_full(), "stopped early for no reason");
             sink.empty();
         }
