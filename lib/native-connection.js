@@ -22,10 +22,10 @@ const {
   WRITABLE
 } = require('./inbox');
 const { EMPTY_BUFFER, kWebSocket } = require('./constants');
+const { convert } = require('./binary-message');
 const { closePayload, controlPayload } = require('./payload');
 const { kOptions, kReceiver, kSender, kSocket } = require('./symbols');
 const { nextTick } = require('./scheduling');
-const { toArrayBuffer } = require('./buffer-util');
 
 /** `MAX_SLICES` of `src/binding/outbox.rs`. */
 const MAX_BUFFERS = 512;
@@ -632,19 +632,9 @@ class NativeConnection extends AsyncResource {
         const type = websocket._binaryType;
 
         if ((word >>> 8) & COMPRESSED) return false;
-        if (type === 'nodebuffer') {
-          websocket.emit('message', inbox.payload(i), true);
-        } else if (type === 'arraybuffer') {
-          const data = inbox.payload(i);
+        if (type !== 'nodebuffer' && type !== 'arraybuffer') return false;
 
-          websocket.emit(
-            'message',
-            data.length === 0 ? new ArrayBuffer(0) : toArrayBuffer(data),
-            true
-          );
-        } else {
-          return false;
-        }
+        websocket.emit('message', convert(type, inbox.payload(i), null), true);
         return true;
       }
       case FRAGMENTS:

@@ -3,17 +3,16 @@
 const zlib = require('zlib');
 const { Writable } = require('stream');
 
+const PartialMessage = require('./partial-message');
 const PerMessageDeflate = require('./permessage-deflate');
+const WholeFrame = require('./whole-frame');
 const binding = require('./binding');
 const decoderOptions = require('./decoder-options');
+const inflation = require('./inflation');
 const originals = require('./originals');
-const {
-  BINARY_TYPES,
-  EMPTY_BUFFER,
-  kStatusCode,
-  kWebSocket
-} = require('./constants');
-const { concat, toArrayBuffer } = require('./buffer-util');
+const { BINARY_TYPES, kStatusCode, kWebSocket } = require('./constants');
+const { concat } = require('./buffer-util');
+const { convert } = require('./binary-message');
 const { isValidUTF8 } = require('./validation');
 const { setImmediate } = require('./scheduling');
 const {
@@ -34,8 +33,6 @@ const {
   WHO_INFLATES
 } = require('./inbox');
 
-const FastBuffer = Buffer[Symbol.species];
-
 /** The decoder stands in for these, and for no others. */
 const { decompress, _decompress } = PerMessageDeflate.prototype;
 
@@ -43,16 +40,6 @@ const { decompress, _decompress } = PerMessageDeflate.prototype;
 const BETWEEN_FRAMES = 1 << 16;
 const IS_INFLATING = 1 << 17;
 const COUNT = 0xffff;
-
-//
-// What frames begin with (RFC 6455, section 5.2) that are complete messages and
-// need no decompression.
-//
-const FIRST_BYTES = { 0x81: TEXT, 0x82: BINARY, 0x89: PING, 0x8a: PONG };
-const MASK = 0x80;
-const KEY_LENGTH = 4;
-const MAX_CONTROL_PAYLOAD = 125;
-const LENGTH_16 = 126;
 
 /**
  * Up to so many bytes of masked frames are looked at here: calling the decoder
@@ -105,17 +92,9 @@ const INFLATING_TURNS = 3;
 
 /**
  * How many bytes of decompressed messages a receiver may hold before it asks for
- * a pause, and how many the receivers that decode may make in a turn of the event
- * loop: a few bytes can become many, and they are held for some turns.
+ * a pause: a few bytes can become many, and they are held for some turns.
  */
 const MOST_HELD = 64 * 1024;
-const MOST_INFLATED = 4 * 1024 * 1024;
-
-/** How many are made before it is the turn of others: `SHARE` of `event.rs`. */
-const SHARE = 512 * 1024;
-
-/** How many were made in this turn. */
-let inflated = 0;
 
 /**
  * The receiving end of a connection: a writable stream of bytes that emits the
@@ -300,7 +279,7 @@ class Receiver extends Writable {
     this._heldBytes += data.length;
 
     if (kind <= BINARY && (detail & COMPRESSED) !== 0) {
-      countInflated(data.length);
+      inflation.add(data.length);
     }
   }
 
@@ -373,10 +352,7 @@ class Receiver extends Writable {
           }
         }
 
-        if (
-          this.isDecoding &&
-          (this._isInflating || inflated > MOST_INFLATED)
-        ) {
+        if (this.isDecoding && (this._isInflating || inflation.isMuch())) {
           this._isInflating = false;
           setImmediate(() => this._run());
           isThrown = false;
@@ -435,7 +411,10 @@ class Receiver extends Writable {
       this._state = DEFER_EVENT;
       this._defer(
         kind === BINARY
-          ? { kind: CONVERTED, data: this._convert(data, event.fragments) }
+          ? {
+              kind: CONVERTED,
+              data: convert(this._binaryType, data, event.fragments)
+            }
           : event,
         1
       );
@@ -577,7 +556,10 @@ class Receiver extends Writable {
       this._emit(BINARY, 0, data, fragments);
     } else {
       this._state = DEFER_EVENT;
-      this._defer({ kind: CONVERTED, data: this._convert(data, fragments) }, 1);
+      this._defer(
+        { kind: CONVERTED, data: convert(this._binaryType, data, fragments) },
+        1
+      );
     }
 
     return null;
@@ -675,10 +657,9 @@ class Receiver extends Writable {
   }
 
   /**
-   * Decodes the next frame of a chunk without the decoder, in place as ws does,
-   * and emits it. That is for what most small chunks consist of, and for what a
-   * client mostly receives: a message in one frame that is complete. Everything
-   * else, valid or not, is left to the decoder, as it was.
+   * Decodes the next frame of a chunk without the decoder, and emits it, if it is
+   * one of those that are simple. Everything else, valid or not, is left to the
+   * decoder, as it was.
    *
    * @param {Buffer} chunk The chunk
    * @param {Number} start Where the frame begins
@@ -686,11 +667,8 @@ class Receiver extends Writable {
    * @private
    */
   _takeWhole(chunk, start) {
-    const available = chunk.length - start;
-
     if (
-      (available > SHORT && this._isServer) ||
-      available < 2 ||
+      (chunk.length - start > SHORT && this._isServer) ||
       this._idleDecoder !== this._decoder ||
       this._connection !== null ||
       !this._allowSynchronousEvents
@@ -698,26 +676,10 @@ class Receiver extends Writable {
       return false;
     }
 
-    const kind = FIRST_BYTES[chunk[start]];
-    if (kind === undefined) return false;
+    const frame = WholeFrame.find(chunk, start, this._isServer);
+    if (frame === null) return false;
 
-    //
-    // A frame that is masked and should not be, or the other way round, gets an
-    // impossible length here.
-    //
-    let length = this._isServer ? chunk[start + 1] ^ MASK : chunk[start + 1];
-    let offset = start + 2;
-
-    if (length === LENGTH_16 && kind <= BINARY && offset + 2 <= chunk.length) {
-      length = (chunk[offset] << 8) | chunk[offset + 1];
-      offset += 2;
-    } else if (length > MAX_CONTROL_PAYLOAD) {
-      return false;
-    }
-
-    if (this._isServer) offset += KEY_LENGTH;
-
-    const end = offset + length;
+    const { end, kind, length } = frame;
 
     if (kind <= BINARY && length > this._maxPayload && this._maxPayload > 0) {
       return false;
@@ -726,32 +688,13 @@ class Receiver extends Writable {
     if (end > chunk.length) {
       if (this._isServer || length < LONG) return false;
 
-      const payload = Buffer.allocUnsafe(length);
-
-      this._partial = {
-        kind,
-        data: payload,
-        length: chunk.copy(payload, 0, offset),
-        chunks: 1
-      };
+      this._partial = new PartialMessage(chunk, frame);
       this._offset = chunk.length;
       return true;
     }
 
-    let data = EMPTY_BUFFER;
-
-    if (length !== 0) {
-      data = new FastBuffer(chunk.buffer, chunk.byteOffset + offset, length);
-
-      const isMasked = this._isServer && hasKey(chunk, offset - KEY_LENGTH);
-
-      if (isMasked) unmaskShort(chunk, offset, end);
-
-      if (kind === TEXT && !this._skipUTF8Validation && !isValidUTF8(data)) {
-        if (isMasked) unmaskShort(chunk, offset, end);
-        return false;
-      }
-    }
+    const data = frame.take(chunk, !this._skipUTF8Validation);
+    if (data === null) return false;
 
     this._offset = end;
     this._emit(kind, 0, data, null);
@@ -767,7 +710,6 @@ class Receiver extends Writable {
    */
   _takeMore(chunk) {
     const partial = this._partial;
-    const { kind, data } = partial;
 
     if (
       this._offset === 0 &&
@@ -779,15 +721,10 @@ class Receiver extends Writable {
       return;
     }
 
-    const count = chunk.copy(data, partial.length, this._offset);
+    this._offset = partial.take(chunk, this._offset);
+    if (!partial.isComplete) return;
 
-    partial.length += count;
-    this._offset += count;
-
-    if (partial.length < data.length) {
-      partial.chunks++;
-      return;
-    }
+    const { data, kind } = partial;
 
     this._partial = null;
 
@@ -821,7 +758,7 @@ class Receiver extends Writable {
 
     this._idleDecoder = (result & BETWEEN_FRAMES) === 0 ? undefined : decoder;
     this._isInflating = (result & IS_INFLATING) !== 0;
-    if (this._isInflating) countInflated(SHARE);
+    if (this._isInflating) inflation.add(inflation.SHARE);
     inbox.commit(decoder);
 
     return ROW + (result & COUNT) * ROW;
@@ -898,7 +835,7 @@ class Receiver extends Writable {
         this.emit('message', data, false);
         break;
       case BINARY:
-        this.emit('message', this._convert(data, fragments), true);
+        this.emit('message', convert(this._binaryType, data, fragments), true);
         break;
       case CONVERTED:
         this.emit('message', data, true);
@@ -913,28 +850,6 @@ class Receiver extends Writable {
         this.emit('conclude', detail, data);
         this.end();
         break;
-    }
-  }
-
-  /**
-   * Converts a binary message to the type that was asked for.
-   *
-   * @param {Buffer} data The message
-   * @param {(Buffer|Buffer[])} [fragments] Its fragments, if there are several:
-   *     their lengths, or themselves
-   * @return {(Buffer|ArrayBuffer|Buffer[]|Blob)} The message
-   * @private
-   */
-  _convert(data, fragments) {
-    switch (this._binaryType) {
-      case 'nodebuffer':
-        return data;
-      case 'arraybuffer':
-        return data.length === 0 ? new ArrayBuffer(0) : toArrayBuffer(data);
-      case 'blob':
-        return new Blob([data]);
-      default:
-        return Array.isArray(fragments) ? fragments : split(data, fragments);
     }
   }
 
@@ -1027,94 +942,4 @@ function isReplaceable(extension) {
     !extension._inflate &&
     !extension._options.zlibInflateOptions
   );
-}
-
-/**
- * Whether a masking key changes anything.
- *
- * @param {Buffer} chunk The chunk that contains it
- * @param {Number} offset Where it begins
- * @return {Boolean} `true` if it does
- * @private
- */
-function hasKey(chunk, offset) {
-  return (
-    (chunk[offset] |
-      chunk[offset + 1] |
-      chunk[offset + 2] |
-      chunk[offset + 3]) !==
-    0
-  );
-}
-
-/**
- * Unmasks a payload that comes after its masking key. Doing so twice restores
- * it.
- *
- * @param {Buffer} chunk The chunk that contains it
- * @param {Number} start Where it begins
- * @param {Number} end Where it ends
- * @private
- */
-function unmaskShort(chunk, start, end) {
-  const key0 = chunk[start - 4];
-  const key1 = chunk[start - 3];
-  const key2 = chunk[start - 2];
-  const key3 = chunk[start - 1];
-  const last = end - 3;
-  let i = start;
-
-  for (; i < last; i += 4) {
-    chunk[i] ^= key0;
-    chunk[i + 1] ^= key1;
-    chunk[i + 2] ^= key2;
-    chunk[i + 3] ^= key3;
-  }
-
-  for (let j = start - 4; i < end; i++, j++) chunk[i] ^= chunk[j];
-}
-
-/**
- * Takes note of what was decompressed in this turn of the event loop.
- *
- * @param {Number} length How many bytes it has become
- * @private
- */
-function countInflated(length) {
-  if (inflated === 0) setImmediate(forgetInflated);
-  inflated += length;
-}
-
-/**
- * Forgets how much was decompressed in this turn of the event loop.
- *
- * @private
- */
-function forgetInflated() {
-  inflated = 0;
-}
-
-/**
- * Splits a message into its fragments.
- *
- * @param {Buffer} data The message
- * @param {Buffer} [fragments] The lengths of the fragments, if there are several
- * @return {Buffer[]} The fragments that are not empty
- * @private
- */
-function split(data, fragments) {
-  if (data.length === 0) return [];
-  if (fragments === null) return [data];
-
-  const list = [];
-  let start = 0;
-
-  for (let i = 0; i < fragments.length; i += 4) {
-    const end = start + fragments.readUInt32LE(i);
-
-    list.push(data.subarray(start, end));
-    start = end;
-  }
-
-  return list;
 }

@@ -1,0 +1,51 @@
+'use strict';
+
+/**
+ * A message that is not masked and comes in several chunks. It is put together in
+ * its final memory.
+ */
+class PartialMessage {
+  /**
+   * Creates a PartialMessage instance.
+   *
+   * @param {Buffer} chunk The chunk with its beginning
+   * @param {WholeFrame} frame Its frame
+   */
+  constructor(chunk, frame) {
+    this.kind = frame.kind;
+    this.data = Buffer.allocUnsafe(frame.length);
+
+    //
+    // How much of it has come, and in how many chunks.
+    //
+    this.length = chunk.copy(this.data, 0, frame.offset);
+    this.chunks = 1;
+  }
+
+  /**
+   * Whether all of it has come.
+   *
+   * @type {Boolean}
+   */
+  get isComplete() {
+    return this.length === this.data.length;
+  }
+
+  /**
+   * Takes what a chunk has of it.
+   *
+   * @param {Buffer} chunk The chunk
+   * @param {Number} offset Where that begins
+   * @return {Number} Where it ends
+   * @public
+   */
+  take(chunk, offset) {
+    const count = chunk.copy(this.data, this.length, offset);
+
+    this.length += count;
+    this.chunks++;
+    return offset + count;
+  }
+}
+
+module.exports = PartialMessage;
