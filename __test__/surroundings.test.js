@@ -161,6 +161,32 @@ suite('surroundings', () => {
     }
   });
 
+  it('goes on to decompress when the connection is gone', async (t) => {
+    const bytes = Buffer.concat([
+      masked(BINARY, deflate(Buffer.alloc(32 * MIB), { level: 9 }), { rsv: 4 }),
+      masked(BINARY, 'a')
+    ]);
+
+    for (const end of ['terminate', 'end']) {
+      const { peers, sockets } = await open(t, { perMessageDeflate: true }, 1, {
+        headers: { 'Sec-WebSocket-Extensions': 'permessage-deflate' }
+      });
+      const [ws] = sockets;
+      const lengths = [];
+
+      ws.on('message', (data) => lengths.push(data.length));
+      peers[0].write(bytes);
+      await until(() => ws._receiver._totalPayloadLength > 0, 'a part');
+      await delay(5);
+      assert.equal(lengths.length, 0);
+      if (end === 'terminate') ws.terminate();
+      else peers[0].socket.end();
+
+      await once(ws, 'close');
+      assert.deepEqual(lengths, [32 * MIB, 1]);
+    }
+  });
+
   it('delivers everything when memory is transferred', async (t) => {
     const { peers, sockets } = await open(t, {}, 4);
     const received = [];

@@ -452,11 +452,15 @@ class NativeConnection extends AsyncResource {
       receiver.takeRest(decoder.takeRest());
     } else {
       const decoder = driver.engine.release(this.id);
+      if (decoder === null) return;
 
       //
-      // If there is one, it waits for an answer.
+      // It waits for an answer, or has not decompressed all.
       //
-      if (decoder !== null) this.websocket._receiver._decoder = decoder;
+      this.websocket._receiver._decoder = decoder;
+      if (decoder.isInflating) {
+        this.websocket._receiver.write(decoder.takeRest());
+      }
     }
   }
 

@@ -67,8 +67,9 @@ impl Decoder {
         }
     }
 
-    pub(super) fn is_asking(&self) -> bool {
-        self.receiver.is_asking()
+    /// Whether it has something to go on with.
+    pub(super) fn is_busy(&self) -> bool {
+        self.receiver.is_asking() || self.receiver.is_inflating()
     }
 }
 
@@ -94,6 +95,12 @@ impl Decoder {
     ) {
         let limits = config(flags, max_payload, max_fragments, max_buffered_chunks);
         self.receiver.set_limits(limits);
+    }
+
+    /// Whether it has stopped because much has been decompressed.
+    #[napi(getter)]
+    pub fn is_inflating(&self) -> bool {
+        self.receiver.is_inflating()
     }
 
     /// What was received before this was made, and not decoded.

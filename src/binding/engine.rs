@@ -147,11 +147,11 @@ impl Engine {
         home.adopt(socket, self.nest.receiver(config)).into()
     }
 
-    /// Lets a connection go. Gives its decoder if that waits for an answer, to
-    /// go on with what was received.
+    /// Lets a connection go. Gives its decoder if that waits for an answer or has
+    /// not decompressed all, to go on with what was received.
     #[napi]
     pub fn release(&self, id: u32) -> Option<Decoder> {
-        self.spill(id).filter(Decoder::is_asking)
+        self.spill(id).filter(Decoder::is_busy)
     }
 
     /// Lets a connection go, and gives its decoder, with its state and what was
