@@ -2,6 +2,7 @@
 
 const Receiver = require('./receiver');
 const Sender = require('./sender');
+const emitMessage = require('./emit-message');
 const originals = require('./originals');
 const { CLOSED, CLOSING, OPEN } = require('./ready-states');
 const { EMPTY_BUFFER, kStatusCode, kWebSocket } = require('./constants');
@@ -248,7 +249,7 @@ function receiverOnError(err) {
  * @private
  */
 function receiverOnMessage(data, isBinary) {
-  this[kWebSocket].emit('message', data, isBinary);
+  emitMessage(this[kWebSocket], data, isBinary);
 }
 
 /**

@@ -6,6 +6,7 @@ const { Readable } = require('stream');
 
 const binding = require('./binding');
 const driver = require('./native-driver');
+const emitMessage = require('./emit-message');
 const errnoException = require('./errno-exception');
 const {
   BINARY,
@@ -630,7 +631,7 @@ class NativeConnection extends AsyncResource {
     switch (word & 0xff) {
       case TEXT:
         if ((word >>> 8) & COMPRESSED) return false;
-        websocket.emit('message', inbox.payload(i), false);
+        emitMessage(websocket, inbox.payload(i), false);
         return true;
       case BINARY: {
         const type = websocket._binaryType;
@@ -638,7 +639,7 @@ class NativeConnection extends AsyncResource {
         if ((word >>> 8) & COMPRESSED) return false;
         if (type !== 'nodebuffer' && type !== 'arraybuffer') return false;
 
-        websocket.emit('message', convert(type, inbox.payload(i), null), true);
+        emitMessage(websocket, convert(type, inbox.payload(i), null), true);
         return true;
       }
       case FRAGMENTS:

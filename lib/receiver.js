@@ -8,6 +8,7 @@ const PerMessageDeflate = require('./permessage-deflate');
 const WholeFrame = require('./whole-frame');
 const binding = require('./binding');
 const decoderOptions = require('./decoder-options');
+const emitMessage = require('./emit-message');
 const inflation = require('./inflation');
 const originals = require('./originals');
 const { BINARY_TYPES, kStatusCode, kWebSocket } = require('./constants');
@@ -832,13 +833,13 @@ class Receiver extends Writable {
   _emit(kind, detail, data, fragments) {
     switch (kind) {
       case TEXT:
-        this.emit('message', data, false);
+        emitMessage(this, data, false);
         break;
       case BINARY:
-        this.emit('message', convert(this._binaryType, data, fragments), true);
+        emitMessage(this, convert(this._binaryType, data, fragments), true);
         break;
       case CONVERTED:
-        this.emit('message', data, true);
+        emitMessage(this, data, true);
         break;
       case PING:
         this.emit('ping', data);
