@@ -15,11 +15,11 @@ const { promisify } = require('node:util');
 const WebSocket = require('..');
 const driver = require('../lib/native-driver');
 
-const { closePayload, deflate, masked } = require('./helpers/frames');
-const { upgradeRequest } = require('./helpers/handshake');
+const { closePayload, deflate, frame, masked } = require('./helpers/frames');
+const { acceptUpgrade, upgradeRequest } = require('./helpers/handshake');
 const { closed, connect, messages, pair, serve } = require('./helpers/pair');
 const { delay, once, suite, until } = require('./helpers/suite');
-const { RawPeer } = require('./helpers/wire');
+const { RawPeer, rawServer } = require('./helpers/wire');
 
 const TEXT = 1;
 const BINARY = 2;
@@ -161,13 +161,51 @@ suite('surroundings', () => {
     }
   });
 
-  it('goes on to decompress when the connection is gone', async (t) => {
+  it('keeps the order of what comes with the handshake', async (t) => {
+    const count = 20;
+
+    // Of which the first one is decompressed in several goes, and the second one
+    // is as much as a batch takes.
+    for (const size of [16 * MIB, 3 * MIB]) {
+      const payload = deflate(Buffer.alloc(size), { level: 9 });
+      const url = await rawServer(
+        t,
+        async (peer) => {
+          for (let i = 0; i < count; i++) {
+            await new Promise(setImmediate);
+            peer.write(frame(TEXT, `${i}`));
+          }
+        },
+        (head) =>
+          Buffer.concat([
+            Buffer.from(
+              acceptUpgrade(head, {
+                'Sec-WebSocket-Extensions': 'permessage-deflate'
+              })
+            ),
+            frame(BINARY, payload, { rsv: 4 })
+          ])
+      );
+      const ws = new WebSocket(url);
+      const received = [];
+
+      t.after(() => ws.terminate());
+      ws.on('message', (data, isBinary) => {
+        received.push(isBinary ? data.length : Number(data));
+      });
+
+      await until(() => received.length > count, 'all messages');
+      assert.deepEqual(received, [size, ...Array(count).keys()]);
+    }
+  });
+
+  it('goes on to decompress when the connection is gone or paused', async (t) => {
     const bytes = Buffer.concat([
       masked(BINARY, deflate(Buffer.alloc(32 * MIB), { level: 9 }), { rsv: 4 }),
       masked(BINARY, 'a')
     ]);
 
-    for (const end of ['terminate', 'end']) {
+    for (const end of ['terminate', 'end', 'pause']) {
       const { peers, sockets } = await open(t, { perMessageDeflate: true }, 1, {
         headers: { 'Sec-WebSocket-Extensions': 'permessage-deflate' }
       });
@@ -179,10 +217,19 @@ suite('surroundings', () => {
       await until(() => ws._receiver._totalPayloadLength > 0, 'a part');
       await delay(5);
       assert.equal(lengths.length, 0);
-      if (end === 'terminate') ws.terminate();
-      else peers[0].socket.end();
 
-      await once(ws, 'close');
+      if (end === 'pause') {
+        ws.pause();
+        await until(() => lengths.length > 0, 'the large message');
+        ws.resume();
+        await until(() => lengths.length > 1, 'the other one');
+      } else {
+        if (end === 'terminate') ws.terminate();
+        else peers[0].socket.end();
+
+        await once(ws, 'close');
+      }
+
       assert.deepEqual(lengths, [32 * MIB, 1]);
     }
   });

@@ -14,7 +14,10 @@ const MOST = 4 * 1024 * 1024;
 /** How many were decompressed in this turn. */
 let inflated = 0;
 
-module.exports = { SHARE, add, isMuch };
+/** What goes on later. */
+const postponed = [];
+
+module.exports = { SHARE, add, isMuch, postpone };
 
 /**
  * Takes note that something was decompressed.
@@ -35,6 +38,30 @@ function add(length) {
  */
 function isMuch() {
   return inflated > MOST;
+}
+
+/**
+ * Has something go on later: one in each turn, in the order in which they were
+ * postponed.
+ *
+ * @param {Function} goOn What is to be called
+ * @public
+ */
+function postpone(goOn) {
+  postponed.push(goOn);
+  if (postponed.length === 1) setImmediate(next);
+}
+
+/**
+ * Has the next one go on.
+ *
+ * @private
+ */
+function next() {
+  const goOn = postponed.shift();
+
+  if (postponed.length > 0) setImmediate(next);
+  goOn();
 }
 
 /**

@@ -479,8 +479,17 @@ class NativeConnection extends AsyncResource {
 
     const decoder = driver.engine.spill(this.id);
 
-    this.websocket._receiver._decoder = decoder;
+    const receiver = this.websocket._receiver;
+
+    receiver._decoder = decoder;
     this.head = EMPTY_BUFFER;
+
+    //
+    // The receiver goes on with a frame that has been received, also if the
+    // socket is paused.
+    //
+    if (decoder.isInflating) receiver.write(decoder.takeRest());
+
     return head.length === 0 ? decoder.takeRest() : head;
   }
 

@@ -355,7 +355,7 @@ class Receiver extends Writable {
 
         if (this.isDecoding && (this._isInflating || inflation.isMuch())) {
           this._isInflating = false;
-          setImmediate(() => this._run());
+          inflation.postpone(() => this._run());
           isThrown = false;
           return;
         }
@@ -652,6 +652,16 @@ class Receiver extends Writable {
     const end = this._feed(decoder, chunk, this._offset);
 
     this._offset = inbox.rows[2];
+
+    //
+    // What comes next must not reach the decoder before the rest.
+    //
+    if (this._connection !== null && this.isDecoding) {
+      this._connection.putBack(chunk.subarray(this._offset));
+      this._chunk = NOTHING;
+      this._offset = 0;
+    }
+
     if (!this._emitSingle(end)) this._collect(end);
 
     return true;

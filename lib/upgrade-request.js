@@ -42,6 +42,21 @@ const socket = describe('socket');
 const client = describe('client');
 
 /**
+ * Makes an `IncomingMessage` that has these properties and no others yet. An
+ * object that comes from a constructor has room for many, and properties that are
+ * defined one by one take half the time that they take together.
+ *
+ * @constructor
+ * @private
+ */
+function Request() {
+  Object.defineProperty(this, 'socket', socket);
+  Object.defineProperty(this, 'client', client);
+}
+
+Request.prototype = IncomingMessage.prototype;
+
+/**
  * Makes the request of a connection that the native listener has accepted. It is
  * what Node's HTTP server would have made of the same bytes.
  *
@@ -51,13 +66,7 @@ const client = describe('client');
  * @public
  */
 function upgradeRequest({ method, url, fields }, websocket) {
-  const request = Object.create(IncomingMessage.prototype);
-
-  //
-  // One by one, which takes half as long as both together.
-  //
-  Object.defineProperty(request, 'socket', socket);
-  Object.defineProperty(request, 'client', client);
+  const request = new Request();
 
   IncomingMessage.call(request);
   Object.defineProperty(request, kOrigin, { value: websocket });

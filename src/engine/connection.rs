@@ -279,9 +279,11 @@ impl Connection {
         if self.ended {
             return;
         }
-        // What has been received whole is delivered, even if no more is read.
-        if !self.reading && !self.receiver.is_inflating() {
-            if self.poll_over(cx).is_ready() {
+        if !self.reading {
+            // What has been received comes before the end.
+            if self.backlog.is_some() {
+                self.complete_frame(cx, inbox);
+            } else if self.poll_over(cx).is_ready() {
                 self.check_end(inbox);
             }
             return;
@@ -368,6 +370,21 @@ impl Connection {
                 Err(error) => return self.fail(errno(&error), inbox),
             }
         }
+    }
+
+    /// Goes on decompressing a frame that has been received whole, and leaves what
+    /// follows it.
+    fn complete_frame(&mut self, cx: &mut Context<'_>, inbox: &mut Inbox<'_>) {
+        if !self.receiver.is_inflating() {
+            return;
+        }
+        let mut backlog = self.take_backlog();
+        // The frame's last byte; see `Receiver::is_inflating`.
+        let consumed = self.feed(&backlog[..1], inbox);
+        backlog.drain(..consumed);
+        self.resumed = !backlog.is_empty();
+        self.set_backlog(backlog);
+        cx.waker().wake_by_ref();
     }
 
     /// Reports a reset although nobody reads, and the end unless data came before

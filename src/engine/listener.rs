@@ -2,7 +2,7 @@
 //!
 //! Polled by the lobby. Accepts connections.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
@@ -58,7 +58,7 @@ impl Listener {
         &mut self,
         id: u32,
         mut ids: Ids<'_>,
-        waiting: &mut BTreeMap<u32, Waiting>,
+        waiting: &mut HashMap<u32, Waiting>,
         inbox: &mut Inbox<'_>,
     ) {
         if self.failed {

@@ -4,7 +4,7 @@
 //! Polled by the home in its turns, and asked by it for connections. What is
 //! answered to a request is not known here.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 
@@ -20,8 +20,8 @@ use crate::protocol::upgrade::MAX_PLAIN_HEAD;
 /// its connections.
 #[derive(Default)]
 pub struct Lobby {
-    listeners: BTreeMap<u32, Listener>,
-    waiting: BTreeMap<u32, Waiting>,
+    listeners: HashMap<u32, Listener>,
+    waiting: HashMap<u32, Waiting>,
 }
 
 /// What a poll has to do with the home's ids.

@@ -40,6 +40,8 @@ pub(super) struct Assembly {
     start: usize,
     /// Says in the end whether the message is text; fed only when asked to.
     utf8: Utf8Validator,
+    /// How much of `data` was [checked](Self::check_text).
+    checked: usize,
 }
 
 /// A finished message.
@@ -121,9 +123,11 @@ impl Assembly {
         }
     }
 
-    /// Checks as text what was added to `data` directly, from `start` on.
-    pub fn check_text(&mut self, start: usize) {
-        self.utf8.feed(&self.data[start..]);
+    /// Checks as text what was added to `data` directly, of a message that has
+    /// nothing else.
+    pub fn check_text(&mut self) {
+        self.utf8.feed(&self.data[self.checked..]);
+        self.checked = self.data.len();
     }
 
     /// Marks the end of a frame.
@@ -142,6 +146,7 @@ impl Assembly {
     /// Takes the message out, leaving nothing behind.
     pub fn finish(&mut self) -> Whole {
         self.start = 0;
+        self.checked = 0;
 
         Whole {
             data: std::mem::take(&mut self.data),

@@ -260,7 +260,8 @@ impl Receiver {
         self.inflating == Inflating::Asked
     }
 
-    /// Whether there is more to decompress of a frame of which all else is known.
+    /// Whether there is more to decompress of a frame that has been received. Its
+    /// last byte is the first that was not consumed.
     pub fn is_inflating(&self) -> bool {
         self.stage == Stage::Inflate
     }
@@ -806,7 +807,7 @@ impl Receiver {
 
         sink.spend(message.data.len() - start);
         if text {
-            message.check_text(start);
+            message.check_text();
         }
 
         Ok(progress)
@@ -853,6 +854,11 @@ impl Receiver {
 
         if !self.frame.fin {
             return Ok(());
+        }
+
+        if text && self.compressed {
+            // All of it, should that not have been asked for from the beginning.
+            message.check_text();
         }
 
         let Whole {
