@@ -453,15 +453,11 @@ class NativeConnection extends AsyncResource {
       receiver.takeRest(decoder.takeRest());
     } else {
       const decoder = driver.engine.release(this.id);
-      if (decoder === null) return;
 
       //
-      // It waits for an answer, or has not decompressed all.
+      // If there is one, it waits for an answer, or has not decompressed all.
       //
-      this.websocket._receiver._decoder = decoder;
-      if (decoder.isInflating) {
-        this.websocket._receiver.write(decoder.takeRest());
-      }
+      if (decoder !== null) this._giveDecoder(decoder);
     }
   }
 
@@ -479,18 +475,23 @@ class NativeConnection extends AsyncResource {
 
     const decoder = driver.engine.spill(this.id);
 
-    const receiver = this.websocket._receiver;
+    this._giveDecoder(decoder);
+    this.head = EMPTY_BUFFER;
+    return head.length === 0 ? decoder.takeRest() : head;
+  }
+
+  /**
+   * Gives the receiver the decoder. If that has not decompressed all of a frame,
+   * the receiver goes on at once, whatever becomes of the socket.
+   *
+   * @param {Decoder} decoder The decoder
+   * @private
+   */
+  _giveDecoder(decoder) {
+    const { _receiver: receiver } = this.websocket;
 
     receiver._decoder = decoder;
-    this.head = EMPTY_BUFFER;
-
-    //
-    // The receiver goes on with a frame that has been received, also if the
-    // socket is paused.
-    //
     if (decoder.isInflating) receiver.write(decoder.takeRest());
-
-    return head.length === 0 ? decoder.takeRest() : head;
   }
 
   /**

@@ -353,7 +353,14 @@ class Receiver extends Writable {
           }
         }
 
-        if (this.isDecoding && (this._isInflating || inflation.isMuch())) {
+        //
+        // The engine does not wait: what it has of a connection is decoded now.
+        //
+        if (
+          this.isDecoding &&
+          this._connection === null &&
+          (this._isInflating || inflation.isMuch())
+        ) {
           this._isInflating = false;
           inflation.postpone(() => this._run());
           isThrown = false;
@@ -433,23 +440,12 @@ class Receiver extends Writable {
    */
   _decideInflating() {
     const decoder = this._connection || this._decoder;
-    const rest = decoder.decideInflating(
-      isReplaceable(this._extensions[PerMessageDeflate.extensionName])
+
+    this.takeRest(
+      decoder.decideInflating(
+        isReplaceable(this._extensions[PerMessageDeflate.extensionName])
+      )
     );
-    let offset = 0;
-
-    while (
-      offset !== rest.length &&
-      this._heldBytes <= MOST_HELD &&
-      !this._isInflating
-    ) {
-      this._collect(this._feed(decoder, rest, offset));
-      offset = inbox.rows[2];
-    }
-
-    if (offset === rest.length) return;
-    if (this._connection === null) this.takeRest(rest.subarray(offset));
-    else this._connection.putBack(rest.subarray(offset));
   }
 
   /**

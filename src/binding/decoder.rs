@@ -19,7 +19,7 @@ const NO_CONTEXT_TAKEOVER: u32 = 4;
 /// A bit of what [`Decoder::feed`] returns, above the number of rows.
 const BETWEEN_FRAMES: u32 = 1 << 16;
 /// Another one.
-pub(super) const INFLATING: u32 = 1 << 17;
+const INFLATING: u32 = 1 << 17;
 
 /// What a decoder needs to know of a connection, from numbers, which cross
 /// faster than an object: whether this is the server's side, whether text is

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use rustix::time::{clock_gettime, ClockId};
 
 use super::caller::{call_outside, Caller};
-use super::decoder::{config, fill, take_owned, Decoder, INFLATING};
+use super::decoder::{config, fill, take_owned, Decoder};
 use super::memory::{Lent, Memory};
 use super::nest::{Inbox, Nest};
 use super::outbox::{Outbox, MAX_SLICES};
@@ -220,19 +220,14 @@ impl Engine {
         let mut owned = self.nest.owned.borrow_mut();
         let part = chunk.get(start as usize..).unwrap_or_default();
         let (mut rows, mut slab) = (rows, slab.after(used as usize));
-        let count = fill(
+        fill(
             self.env,
             &mut rows,
             &mut slab,
             &mut [],
             &mut owned,
             |inbox| start + home.feed(id, part, inbox) as u32,
-        );
-        if home.is_inflating(id) {
-            count | INFLATING
-        } else {
-            count
-        }
+        )
     }
 
     /// Changes the limits of a connection's decoder, and whether it checks text;

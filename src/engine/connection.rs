@@ -164,12 +164,6 @@ impl Connection {
         (self.receiver, backlog)
     }
 
-    /// Whether it is about to go on decompressing; see
-    /// [`Receiver::is_inflating`].
-    pub fn is_inflating(&self) -> bool {
-        self.receiver.is_inflating()
-    }
-
     /// Total payload length of the message being received, as ws counts it.
     pub fn total_payload_length(&self) -> u64 {
         self.receiver.total_payload_length()

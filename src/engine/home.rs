@@ -265,12 +265,6 @@ impl Home {
         }
     }
 
-    /// Whether that stopped because much has been decompressed.
-    pub fn is_inflating(&self, id: u32) -> bool {
-        let resident = self.residents.get(id as usize).and_then(Option::as_ref);
-        resident.is_some_and(|resident| resident.connection.is_inflating())
-    }
-
     /// Changes what the decoder of `id` accepts; see [`Connection::set_limits`].
     pub fn set_limits(&mut self, id: u32, limits: ReceiverConfig) {
         if let Some(resident) = self.resident(id) {

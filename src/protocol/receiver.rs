@@ -754,14 +754,19 @@ impl Receiver {
         match self.inflate(partial.as_deref().unwrap_or(piece), sink)? {
             // Of no bytes next to nothing comes.
             Progress::At(used) if !piece.is_empty() => {
-                let parts = self.parts.get_or_insert_default();
-                parts.partial = partial.unwrap_or_else(|| piece.to_vec());
-                parts.inflated = used;
-                self.stage = Stage::Inflate;
+                self.inflate_later(partial.unwrap_or_else(|| piece.to_vec()), used);
                 Ok(())
             }
             _ => self.end_of_data_frame(sink),
         }
+    }
+
+    /// Keeps a frame's payload, of which `inflated` bytes have been decompressed.
+    fn inflate_later(&mut self, payload: Vec<u8>, inflated: usize) {
+        let parts = self.parts.get_or_insert_default();
+        parts.partial = payload;
+        parts.inflated = inflated;
+        self.stage = Stage::Inflate;
     }
 
     /// Goes on decompressing the payload of a frame; true when that completes it.
@@ -771,9 +776,7 @@ impl Receiver {
         let start = std::mem::take(&mut parts.inflated);
 
         if let Progress::At(used) = self.inflate(&data[start..], sink)? {
-            let parts = self.parts.get_or_insert_default();
-            parts.partial = data;
-            parts.inflated = start + used;
+            self.inflate_later(data, start + used);
             return Ok(false);
         }
 
