@@ -73,6 +73,61 @@ suite('full socket', () => {
     });
   }
 
+  for (const role of ['server', 'client']) {
+    it(`keeps long messages whole and in order (${role})`, async (t) => {
+      const { client, ws } = await stuck(t);
+      const [from, to] = role === 'server' ? [ws, client] : [client, ws];
+      const kinds = [
+        'plain'.repeat(1200),
+        'naïve '.repeat(20000),
+        'naïve '.repeat(20000),
+        Buffer.alloc(20001, 'buffer'),
+        'short',
+        '\u{1f600} and \ud800'.repeat(50000),
+        new Uint8Array(300001).fill(7)
+      ].map((data) => ({ data, text: Buffer.from(data).toString('latin1') }));
+      const received = [];
+      const expected = [];
+      let callbacks = 0;
+
+      to.removeAllListeners('message');
+      to.on('message', (data) => received.push(data.toString('latin1')));
+      to.pause();
+      client.resume();
+      if (role === 'server') client.pause();
+
+      for (let beyond = 0; beyond < 10;) {
+        const { data, text } = kinds[expected.length % kinds.length];
+
+        expected.push(text);
+        from.send(data, () => callbacks++);
+        if (from.bufferedAmount > 0) beyond++;
+        else await new Promise(setImmediate);
+      }
+
+      to.resume();
+      await until(() => received.length === expected.length, 'all has arrived');
+      assert.ok(received.every((text, i) => text === expected[i]));
+      await until(() => callbacks === expected.length, 'all is called back');
+    });
+  }
+
+  it('emits drain after a long text that the kernel takes at once', async (t) => {
+    const { client, ws } = await stuck(t);
+
+    client.resume();
+    client.removeAllListeners('message');
+
+    const socket = ws._socket;
+    const text = 'x'.repeat(socket.writableHighWaterMark);
+    const drained = once(socket, 'drain');
+
+    ws.send(text);
+    assert.equal(socket.writableNeedDrain, true);
+    await drained;
+    assert.equal(socket.writableNeedDrain, false);
+  });
+
   it('sends all of a queue of many buffers', async (t) => {
     const { client, lengths, ws } = await stuck(t);
 

@@ -843,6 +843,11 @@ Object.assign(NativeConnection.prototype, {
   failure: 0,
 
   //
+  // What somebody has put in the place of the socket's `write()`.
+  //
+  writeMethod: null,
+
+  //
   // During a write: the rests of frames that go ahead of it.
   //
   _ahead: null

@@ -226,6 +226,38 @@ for (const name of [
   define(nativePrototype, name, (value) => value);
 }
 
+//
+// Node gives a client's socket a `write()` of its own when the server has ended.
+// A property that is added after the prototype was changed costs a hidden class
+// for each socket, and all code that meets those its caches.
+//
+for (const target of [nativePrototype, spilledPrototype]) {
+  Object.defineProperty(target, 'write', {
+    configurable: true,
+    get() {
+      const connection = this[kConnection];
+
+      return connection === undefined || connection.writeMethod === null
+        ? prototype.write
+        : connection.writeMethod;
+    },
+    set(value) {
+      const connection = this[kConnection];
+
+      if (connection !== undefined) {
+        connection.writeMethod = value;
+      } else {
+        Object.defineProperty(this, 'write', {
+          configurable: true,
+          enumerable: true,
+          value,
+          writable: true
+        });
+      }
+    }
+  });
+}
+
 module.exports = { convert, isUnpatched, retire, spill };
 
 /**

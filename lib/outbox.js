@@ -7,6 +7,7 @@ const {
 
 const { EMPTY_BUFFER } = require('./constants');
 const { headerLength, writeHeader } = require('./frame-header');
+const { mask } = require('./buffer-util');
 const { nextTick } = require('./scheduling');
 
 //
@@ -33,7 +34,7 @@ const SMALL = 16 * 1024;
  */
 const DIRECT = 2 * 1024;
 
-/** A character of a string has at most three bytes in UTF-8. */
+/** A UTF-16 code unit of a string has at most three bytes in UTF-8. */
 const SMALL_STRING = Math.floor(SMALL / 3);
 
 /** Room before a payload for its frame header. */
@@ -78,6 +79,12 @@ class Outbox {
     this._textOffset = 0;
     this._textLength = -1;
 
+    //
+    // The same for one that is not small. It lies at the beginning of the slab.
+    //
+    this._longText = '';
+    this._longTextLength = -1;
+
     /**
      * Whether a batch of events is being dispatched. What is sent meanwhile is
      * flushed by whoever dispatches.
@@ -101,7 +108,9 @@ class Outbox {
    */
   send(connection, firstByte, data, mask, cb) {
     if (typeof data === 'string') {
-      if (data.length > SMALL_STRING) return false;
+      if (data.length > SMALL_STRING) {
+        return this._sendText(connection, firstByte, data, mask, cb);
+      }
 
       if (
         !mask &&
@@ -140,11 +149,9 @@ class Outbox {
 
     const { length } = data;
 
-    if (length >= DIRECT && !mask) {
-      return this._sendDirect(connection, firstByte, data, cb);
+    if (length >= DIRECT && (!mask || length > SMALL)) {
+      return this._sendDirect(connection, firstByte, data, mask, false, cb);
     }
-
-    if (length > SMALL) return false;
 
     this._reserve(length);
 
@@ -164,27 +171,67 @@ class Outbox {
   }
 
   /**
-   * Hands a frame to the kernel at once, without copying its payload.
+   * Sends a string that is not small.
    *
    * @param {NativeConnection} connection The connection
    * @param {Number} firstByte The first byte of the frame
-   * @param {Uint8Array} data The payload
+   * @param {String} data The payload
+   * @param {Boolean} mask Whether to mask it
    * @param {Function} [cb] Callback
    * @return {Boolean} `false` if this is not the way to send it
    * @private
    */
-  _sendDirect(connection, firstByte, data, cb) {
+  _sendText(connection, firstByte, data, mask, cb) {
+    if (data.length * 3 > SLAB_SIZE - HEADER) {
+      const bytes = Buffer.from(data);
+
+      return this._sendDirect(connection, firstByte, bytes, mask, false, cb);
+    }
+
+    //
+    // The slab is memory that the processor has at hand; new memory would cost
+    // more than what is done with it.
+    //
+    if (this._longTextLength === -1 || data !== this._longText) {
+      this.flush();
+      this._reserve(data.length * 3);
+      this._longText = data;
+      this._longTextLength = this._slab.utf8Write(data, 0);
+    }
+
+    const bytes = this._slab.subarray(0, this._longTextLength);
+
+    return this._sendDirect(connection, firstByte, bytes, mask, true, cb);
+  }
+
+  /**
+   * Hands a frame to the kernel at once.
+   *
+   * @param {NativeConnection} connection The connection
+   * @param {Number} firstByte The first byte of the frame
+   * @param {Uint8Array} data The payload
+   * @param {Boolean} mask Whether to mask it
+   * @param {Boolean} isLent Whether the payload must be copied to be kept
+   * @param {Function} [cb] Callback
+   * @return {Boolean} `false` if this is not the way to send it
+   * @private
+   */
+  _sendDirect(connection, firstByte, data, mask, isLent, cb) {
     this.flush();
     if (!connection.isClear) return false;
 
-    const sent = this._engine.sendFrame(connection.id, firstByte, data);
+    const { id } = connection;
+    const key = mask ? this._takeKey() : null;
+    const sent = mask
+      ? this._engine.sendMasked(id, firstByte, data, key.readUInt32LE(0))
+      : this._engine.sendFrame(id, firstByte, data);
 
     if (sent <= 0) {
       connection.failure = -sent;
       return false;
     }
 
-    const size = headerLength(data.length);
+    const size = headerLength(data.length) + (mask ? 4 : 0);
 
     connection.bytesWritten += sent;
 
@@ -201,17 +248,22 @@ class Outbox {
     }
 
     const socket = connection.getSocket();
+    const done = Math.max(sent - size, 0);
+    let rest = data.subarray(done);
+
+    if (mask) rest = toMasked(rest, key, done);
+    else if (isLent) rest = Buffer.from(rest);
 
     if (sent < size) {
       const header = Buffer.allocUnsafe(size);
 
-      writeHeader(header, firstByte, data.length, null);
+      writeHeader(header, firstByte, data.length, key);
       socket.cork();
       socket.write(header.subarray(sent));
-      socket.write(data, cb);
+      socket.write(rest, cb);
       socket.uncork();
     } else {
-      socket.write(data.subarray(sent - size), cb);
+      socket.write(rest, cb);
     }
 
     return true;
@@ -323,6 +375,8 @@ class Outbox {
    * @private
    */
   _reserve(length) {
+    this._longTextLength = -1;
+
     if (this._slab.length - this._used < HEADER + length) {
       this.flush();
 
@@ -331,6 +385,32 @@ class Outbox {
         this._engine.lendOutbox(this._rows, this._slab);
       }
     }
+  }
+
+  /**
+   * Makes sure that there is a masking key at `_usedKeys`.
+   *
+   * @private
+   */
+  _reserveKey() {
+    if (this._usedKeys < this._keys.length) return;
+
+    if (this._usedKeys === 0) this._keys = Buffer.alloc(KEY_POOL_SIZE);
+    randomFillSync(this._keys);
+    this._usedKeys = 0;
+  }
+
+  /**
+   * Takes a masking key.
+   *
+   * @return {Buffer} The key, to be used before the next one is taken
+   * @private
+   */
+  _takeKey() {
+    this._reserveKey();
+    this._usedKeys += 4;
+
+    return this._keys.subarray(this._usedKeys - 4, this._usedKeys);
   }
 
   /**
@@ -349,11 +429,7 @@ class Outbox {
     let flags = firstByte;
 
     if (mask) {
-      if (this._usedKeys === this._keys.length) {
-        if (this._usedKeys === 0) this._keys = Buffer.alloc(KEY_POOL_SIZE);
-        randomFillSync(this._keys);
-        this._usedKeys = 0;
-      }
+      this._reserveKey();
 
       const slab = this._slab;
       const keys = this._keys;
@@ -445,6 +521,23 @@ function afterWrite(socket, cb) {
   }
 
   if (typeof cb === 'function') cb(null);
+}
+
+/**
+ * Masks the rest of a payload.
+ *
+ * @param {Uint8Array} rest The rest
+ * @param {Buffer} key The masking key
+ * @param {Number} phase How many bytes of the payload came before it
+ * @return {Buffer} The masked rest
+ * @private
+ */
+function toMasked(rest, key, phase) {
+  const masked = Buffer.allocUnsafe(rest.length);
+  const rotated = Buffer.from(key.map((_, i) => key[(i + phase) & 3]));
+
+  mask(rest, rotated, masked, 0, rest.length);
+  return masked;
 }
 
 /**

@@ -20,7 +20,12 @@ use crate::engine::driver::errno;
 use crate::engine::home::Home;
 use crate::engine::inbox::Owned;
 use crate::protocol::frame::MAX_HEADER;
+use crate::protocol::mask::append_masked;
 use crate::protocol::receiver::{Receiver, ReceiverConfig};
+
+/// Bytes of a payload that are masked before they are sent: few enough to stay in
+/// the cache, and so many that one more system call does not count.
+const MASK_STEP: usize = 128 * 1024;
 
 /// Flags of a turn's result.
 const DUE: u32 = 1;
@@ -43,6 +48,8 @@ pub(super) struct Nest {
     pub(super) inbox: RefCell<Option<Inbox>>,
     pub(super) outbox: RefCell<Option<Outbox>>,
     pub(super) owned: RefCell<Vec<Owned>>,
+    /// What is masked in one step.
+    step: RefCell<Vec<u8>>,
     /// That of the last connection.
     config: RefCell<Arc<ReceiverConfig>>,
     reuse: Reuse,
@@ -57,6 +64,7 @@ impl Nest {
             inbox: RefCell::default(),
             outbox: RefCell::default(),
             owned: RefCell::default(),
+            step: RefCell::default(),
             config: RefCell::default(),
             reuse: Reuse::default(),
         }
@@ -70,6 +78,7 @@ impl Nest {
     /// - `turn()`: [`Self::turn`]
     /// - `flush(count)`: [`Self::flush`]
     /// - `sendFrame(id, firstByte, payload)`: [`Self::send_frame`]
+    /// - `sendMasked(id, firstByte, payload, key)`: [`Self::send_masked`]
     /// - `accept(id, …)`: [`Self::accept`], with the arguments of [`config`]
     /// - `setReading(id, reading)`: [`Self::set_reading`]
     /// - `shutdown(id)`: [`Self::shutdown`]
@@ -89,6 +98,10 @@ impl Nest {
         add("sendFrame", |nest, cx| {
             let payload: Memory<'_, u8> = cx.get(2)?;
             Ok(nest.send_frame(cx.get(0)?, cx.get(1)?, &payload))
+        })?;
+        add("sendMasked", |nest, cx| {
+            let (payload, key): (Memory<'_, u8>, u32) = (cx.get(2)?, cx.get(3)?);
+            Ok(nest.send_masked(cx.get(0)?, cx.get(1)?, &payload, key))
         })?;
         add("accept", |nest, cx| {
             let config = config(cx.get(1)?, cx.get(2)?, cx.get(3)?, cx.get(4)?);
@@ -151,6 +164,33 @@ impl Nest {
         let mut header = [0; MAX_HEADER];
         let size = outbox::header(first_byte, None, payload.len()).encode(&mut header);
         self.send(id, &[IoSlice::new(&header[..size]), IoSlice::new(payload)])
+    }
+
+    /// The same for a masked frame, with its key in the order of its bytes. The
+    /// payload is masked step by step, so that it needs no memory of its own.
+    fn send_masked(&self, id: u32, first_byte: u32, payload: &[u8], key: u32) -> i64 {
+        let key = key.to_le_bytes();
+        let mut header = [0; MAX_HEADER];
+        let size = outbox::header(first_byte, Some(key), payload.len()).encode(&mut header);
+        let mut step = self.step.borrow_mut();
+        step.clear();
+        step.extend_from_slice(&header[..size]);
+        let (mut sent, mut done) = (0, 0);
+        loop {
+            let part = &payload[done..payload.len().min(done + MASK_STEP)];
+            append_masked(&mut step, part, key, done);
+            done += part.len();
+            let result = self.send(id, &[IoSlice::new(&step)]);
+            if result < 0 && sent == 0 {
+                return result;
+            }
+            sent += result.max(0);
+            if result < step.len() as i64 || done == payload.len() {
+                // Should it have failed, the next attempt says so.
+                return sent;
+            }
+            step.clear();
+        }
     }
 
     /// Lets in the connection of an "upgrade" row, which keeps its id and does
