@@ -81,6 +81,8 @@ suite('full socket', () => {
         'plain'.repeat(1200),
         'naïve '.repeat(20000),
         'naïve '.repeat(20000),
+        'short',
+        'naïve '.repeat(20000),
         Buffer.alloc(20001, 'buffer'),
         'short',
         '\u{1f600} and \ud800'.repeat(50000),
@@ -103,6 +105,15 @@ suite('full socket', () => {
         from.send(data, () => callbacks++);
         if (from.bufferedAmount > 0) beyond++;
         else await new Promise(setImmediate);
+      }
+
+      //
+      // What others send must not get into what waits.
+      //
+      const other = await stuck(t);
+
+      for (const sender of [other.ws, other.client]) {
+        for (const text of ['z', 'Z']) sender.send(text.repeat(300000));
       }
 
       to.resume();
