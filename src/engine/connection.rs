@@ -31,6 +31,14 @@ const LARGE: usize = 512 * 1024;
 /// the processor has at hand.
 const MEDIUM: usize = 4 * 1024;
 
+/// Where the next bytes are received, and how many at the most.
+enum Place {
+    /// In the buffer, from which they are copied.
+    Buffer(usize),
+    /// In the inbox's tail, where they stay.
+    Within(usize),
+}
+
 /// A connection in its home. Idle ones are many, so it is kept small.
 pub struct Connection {
     /// Registered for reading, and while the kernel takes no bytes for writing,
@@ -51,7 +59,9 @@ pub struct Connection {
     cut: bool,
     /// How many bytes a message of the last chunk had, if the next ones are to
     /// be received where they stay; otherwise 0.
-    expected: u32,
+    expected: u16,
+    /// Whether the last read got as much as it asked for.
+    flooded: bool,
     reading: bool,
     ended: bool,
     /// Whether both directions were closed when data was last read.
@@ -75,6 +85,7 @@ impl Connection {
             part: u32::MAX,
             cut: false,
             expected: 0,
+            flooded: false,
             reading: false,
             ended: false,
             hung_up: false,
@@ -299,14 +310,11 @@ impl Connection {
                 Ok(guard) => guard,
                 Err(error) => return self.fail(errno(&error), inbox),
             };
+            let place = self.place(buffer.len(), inbox);
             let room = self.receiver.room(inbox).unwrap_or_default();
-            let part = buffer.len().min(self.part as usize);
-            let fits = inbox.tail().len() >= self.expected as usize;
-            let within = room.is_empty() && self.expected > 0 && fits && !self.cut;
-            let (room_len, size, read) = if within {
-                read_within(guard.get_inner(), buffer.len(), inbox)
-            } else {
-                read(guard.get_inner(), room, left, &mut buffer[..part])
+            let (room_len, size, read) = match place {
+                Place::Within(size) => read_within(guard.get_inner(), size, inbox),
+                Place::Buffer(size) => read(guard.get_inner(), room, left, &mut buffer[..size]),
             };
             match read {
                 Ok(0) => return self.end(inbox),
@@ -330,13 +338,15 @@ impl Connection {
                     } else if in_place > 0 {
                         self.receiver.filled(in_place, inbox);
                     }
-                    if within {
-                        self.decode_within(read, buffer, cx, inbox);
-                    } else if read > in_place {
-                        self.resumed |= in_place > 0 || goes_on;
-                        self.decode(&buffer[..read - in_place], cx, inbox);
-                        self.cut = !short && part < buffer.len();
-                        self.adapt(short, buffer.len(), inbox);
+                    self.flooded = !short;
+                    match place {
+                        Place::Within(_) => self.decode_within(read, buffer, cx, inbox),
+                        Place::Buffer(size) if read > in_place => {
+                            self.resumed |= in_place > 0 || goes_on;
+                            self.decode(&buffer[..read - in_place], cx, inbox);
+                            self.adapt(short, size, buffer.len(), inbox);
+                        }
+                        Place::Buffer(_) => {}
                     }
                     left = left.saturating_sub(read);
                     let more = short || self.receiver.room(inbox).is_some();
@@ -424,12 +434,10 @@ impl Connection {
             return false;
         };
         let socket = socket.get_ref();
-        let within = self.expected > 0;
-        let part = buffer.len().min(self.part as usize);
-        let (_, size, read) = if within {
-            read_within(socket, buffer.len(), inbox)
-        } else {
-            read(socket, &mut [], 0, &mut buffer[..part])
+        let place = self.place(buffer.len(), inbox);
+        let (_, size, read) = match place {
+            Place::Within(size) => read_within(socket, size, inbox),
+            Place::Buffer(size) => read(socket, &mut [], 0, &mut buffer[..size]),
         };
         // The end, and errors, are left to the driver, which knows more.
         let Ok(read @ 1..) = read else {
@@ -437,19 +445,45 @@ impl Connection {
         };
         let short = read < size;
         inbox.read(read);
-        if within {
-            self.decode_within(read, buffer, cx, inbox);
-        } else {
-            self.decode(&buffer[..read], cx, inbox);
-            self.cut = !short && part < buffer.len();
-            self.adapt(short, buffer.len(), inbox);
+        self.flooded = !short;
+        match place {
+            Place::Within(_) => self.decode_within(read, buffer, cx, inbox),
+            Place::Buffer(size) => {
+                self.decode(&buffer[..read], cx, inbox);
+                self.adapt(short, size, buffer.len(), inbox);
+            }
         }
         // If there may be more, of that the driver is yet to tell.
         short && self.receiver.room(inbox).is_none()
     }
 
-    /// Decides how much is read into the buffer next time, whose size is `most`.
-    fn adapt(&mut self, short: bool, most: usize, inbox: &Inbox<'_>) {
+    /// Decides where the next bytes are received, at most `most`, unless a large
+    /// message has room for them.
+    fn place(&self, most: usize, inbox: &mut Inbox<'_>) -> Place {
+        let part = most.min(self.part as usize);
+        let (each, tail) = (self.expected as usize, inbox.tail().len());
+        if each == 0 || self.cut || tail < each {
+            return Place::Buffer(part);
+        }
+        // The rest of a message that has been cut is copied, but not what follows.
+        let left = self.receiver.left();
+        if left > 0 {
+            return Place::Buffer(usize::try_from(left).map_or(part, |left| left.min(part)));
+        }
+        let size = tail.min(most);
+        // If there are many messages, none is cut as long as they are of a size.
+        // If there are not, less than asked for says that there is no more.
+        Place::Within(if self.flooded {
+            size - size % each
+        } else {
+            size
+        })
+    }
+
+    /// Decides how much is read into the buffer next time, whose size is `most`,
+    /// after a read of up to `size` bytes.
+    fn adapt(&mut self, short: bool, size: usize, most: usize, inbox: &Inbox<'_>) {
+        self.cut = !short && size < most && size == self.part as usize;
         let room = self.receiver.room(inbox);
         if room.is_some_and(|room| room.len() > most) {
             self.part = u32::try_from(self.receiver.room_from()).unwrap_or(u32::MAX);
@@ -482,13 +516,16 @@ impl Connection {
     ) {
         let before = inbox.len();
         let done = self.receiver.feed_within(len, inbox);
+        let messages = inbox.len() - before;
         let rest = &mut buffer[..len - done];
-        if rest.is_empty() {
-            return self.expect(len, inbox.len() - before);
+        if !rest.is_empty() {
+            rest.copy_from_slice(&inbox.tail()[..len - done]);
+            self.resumed = done > 0;
+            self.decode(rest, cx, inbox);
         }
-        rest.copy_from_slice(&inbox.tail()[..len - done]);
-        self.resumed = done > 0;
-        self.decode(rest, cx, inbox);
+        if done > 0 {
+            self.expect(done, messages);
+        }
     }
 
     /// Decides whether the next messages are received where they stay, after
@@ -498,16 +535,22 @@ impl Connection {
         let is_medium = (MEDIUM..=SMALL + MAX_HEADER).contains(&each);
         // What is compressed does not stay.
         self.expected = if is_medium && !self.receiver.has_deflate() {
-            each as u32
+            each as u16
         } else {
             0
         };
     }
 
     fn decode(&mut self, chunk: &[u8], cx: &mut Context<'_>, inbox: &mut Inbox<'_>) {
-        let before = inbox.len();
+        let (before, left) = (inbox.len(), self.receiver.left());
         let consumed = self.feed(chunk, inbox);
-        self.expect(consumed, inbox.len() - before);
+        // The rest of one message says nothing about those that follow, and the
+        // beginning of another one not enough.
+        if consumed as u64 > left {
+            let whole = (consumed as u64 - left).saturating_sub(self.receiver.begun());
+            let events = (inbox.len() - before).saturating_sub(usize::from(left > 0));
+            self.expect(whole as usize, events);
+        }
         if consumed < chunk.len() {
             self.set_backlog(chunk[consumed..].to_vec());
             cx.waker().wake_by_ref();

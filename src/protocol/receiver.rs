@@ -12,7 +12,9 @@ use std::sync::Arc;
 use super::close::{is_valid_close_code, NO_STATUS};
 use super::error::ProtocolError;
 use super::event::{store, store_vec};
-use super::frame::{Opcode, LENGTH_16, LENGTH_64, MAX_CONTROL_PAYLOAD, MAX_HEADER, RSV1};
+use super::frame::{
+    FrameHeader, Opcode, LENGTH_16, LENGTH_64, MAX_CONTROL_PAYLOAD, MAX_HEADER, RSV1,
+};
 use super::header::{length_64, Rules, Start};
 use super::inflate::{Inflater, Progress};
 use super::mask::{append_masked, apply_mask, copy_masked};
@@ -74,6 +76,19 @@ impl Frame {
     /// How much of the payload is still to come.
     fn left(&self) -> u64 {
         self.length - self.taken
+    }
+
+    /// How long its header is.
+    fn header_len(&self) -> u64 {
+        let header = FrameHeader {
+            fin: self.fin,
+            rsv1: false,
+            opcode: self.opcode,
+            mask: self.masked.then_some(self.key),
+            len: self.length,
+        };
+
+        header.encoded_len() as u64
     }
 
     /// How much of it must have arrived for memory to be had for all of it.
@@ -217,6 +232,24 @@ impl Receiver {
             return None;
         }
         self.parts.as_mut()?.message.rest(self.frame.taken)
+    }
+
+    /// How much of the current frame has come, header included (about as much, if
+    /// that is not complete).
+    pub fn begun(&self) -> u64 {
+        match self.stage {
+            Stage::Payload => self.frame.header_len() + self.frame.taken,
+            _ => self.held_len.into(),
+        }
+    }
+
+    /// How much of the current frame's payload is still to come; 0 also when its
+    /// header is not complete.
+    pub fn left(&self) -> u64 {
+        match self.stage {
+            Stage::Payload => self.frame.left(),
+            _ => 0,
+        }
     }
 
     /// How much of a frame like the current one, header included, must have
