@@ -25,17 +25,17 @@ const ROW = 4;
 const MAX_ROWS = 8 * 1024;
 const SLAB_SIZE = 1024 * 1024;
 
-/** Payloads above this many bytes are not copied. */
-const SMALL = 16 * 1024;
+/**
+ * Payloads of up to so many bytes are copied and wait for others. From there on
+ * that costs more than a system call of their own.
+ */
+const SMALL = 24 * 1024;
 
 /**
- * From this many bytes on, handing a payload to the kernel right away costs less
- * than copying it to do that together with others.
+ * The same for strings, in UTF-16 code units. Each has at most three bytes in
+ * UTF-8, so the length of the frame is one of 16 bits.
  */
-const DIRECT = 2 * 1024;
-
-/** A UTF-16 code unit of a string has at most three bytes in UTF-8. */
-const SMALL_STRING = Math.floor(SMALL / 3);
+const SMALL_STRING = Math.floor(0xffff / 3);
 
 /** Room before a payload for its frame header. */
 const HEADER = 14;
@@ -118,6 +118,7 @@ class Outbox {
         firstByte === this._textFirstByte &&
         this._textLength !== -1
       ) {
+        this._weigh(connection, data, this._textLength, mask);
         this._push(
           connection,
           firstByte,
@@ -141,6 +142,7 @@ class Outbox {
         this._textLength = length;
       }
 
+      this._weigh(connection, data, length, mask);
       this._add(connection, firstByte, offset, length, mask, length !== 0, cb);
       return true;
     }
@@ -149,8 +151,8 @@ class Outbox {
 
     const { length } = data;
 
-    if (length >= DIRECT && (!mask || length > SMALL)) {
-      return this._sendDirect(connection, firstByte, data, mask, false, cb);
+    if (length > SMALL) {
+      return this._sendDirect(connection, firstByte, data, data, mask, cb);
     }
 
     this._reserve(length);
@@ -158,6 +160,7 @@ class Outbox {
     const offset = this._used + headerLength(length) + (mask ? 4 : 0);
 
     this._slab.set(data, offset);
+    this._weigh(connection, data, length, mask);
     this._add(
       connection,
       firstByte,
@@ -185,7 +188,7 @@ class Outbox {
     if (data.length * 3 > SLAB_SIZE - HEADER) {
       const bytes = Buffer.from(data);
 
-      return this._sendDirect(connection, firstByte, bytes, mask, false, cb);
+      return this._sendDirect(connection, firstByte, data, bytes, mask, cb);
     }
 
     //
@@ -201,7 +204,7 @@ class Outbox {
 
     const bytes = this._slab.subarray(0, this._longTextLength);
 
-    return this._sendDirect(connection, firstByte, bytes, mask, true, cb);
+    return this._sendDirect(connection, firstByte, data, bytes, mask, cb);
   }
 
   /**
@@ -209,55 +212,50 @@ class Outbox {
    *
    * @param {NativeConnection} connection The connection
    * @param {Number} firstByte The first byte of the frame
-   * @param {Uint8Array} data The payload
+   * @param {(String|Uint8Array)} data What was sent
+   * @param {Uint8Array} bytes The payload that it makes. If it lies in the slab
+   *     it must be copied to be kept.
    * @param {Boolean} mask Whether to mask it
-   * @param {Boolean} isLent Whether the payload must be copied to be kept
    * @param {Function} [cb] Callback
    * @return {Boolean} `false` if this is not the way to send it
    * @private
    */
-  _sendDirect(connection, firstByte, data, mask, isLent, cb) {
+  _sendDirect(connection, firstByte, data, bytes, mask, cb) {
     this.flush();
     if (!connection.isClear) return false;
 
     const { id } = connection;
     const key = mask ? this._takeKey() : null;
     const sent = mask
-      ? this._engine.sendMasked(id, firstByte, data, key.readUInt32LE(0))
-      : this._engine.sendFrame(id, firstByte, data);
+      ? this._engine.sendMasked(id, firstByte, bytes, key.readUInt32LE(0))
+      : this._engine.sendFrame(id, firstByte, bytes);
 
     if (sent <= 0) {
       connection.failure = -sent;
       return false;
     }
 
-    const size = headerLength(data.length) + (mask ? 4 : 0);
+    const size = headerLength(bytes.length) + (mask ? 4 : 0);
 
     connection.bytesWritten += sent;
 
-    if (sent === size + data.length) {
-      const { socket } = connection;
-
-      if (socket !== null && sent >= socket.writableHighWaterMark) {
-        socket._writableState.needDrain = true;
-        nextTick(afterWrite, socket, cb);
-      } else if (typeof cb === 'function') {
-        nextTick(cb, null);
-      }
+    if (sent === size + bytes.length) {
+      this._weigh(connection, data, bytes.length, mask);
+      if (typeof cb === 'function') nextTick(cb, null);
       return true;
     }
 
     const socket = connection.getSocket();
     const done = Math.max(sent - size, 0);
-    let rest = data.subarray(done);
+    let rest = bytes.subarray(done);
 
     if (mask) rest = toMasked(rest, key, done);
-    else if (isLent) rest = Buffer.from(rest);
+    else if (bytes.buffer === this._slab.buffer) rest = Buffer.from(rest);
 
     if (sent < size) {
       const header = Buffer.allocUnsafe(size);
 
-      writeHeader(header, firstByte, data.length, key);
+      writeHeader(header, firstByte, bytes.length, key);
       socket.cork();
       socket.write(header.subarray(sent));
       socket.write(rest, cb);
@@ -303,8 +301,14 @@ class Outbox {
       }
     }
 
+    const isPair = list.length === 2;
+
+    if (isPair && connection.socket !== null) {
+      this._fill(connection.socket, list[0].length + list[1].length);
+    }
+
     this._used = offset;
-    this._push(connection, RAW, start, offset - start, list.length === 2, cb);
+    this._push(connection, RAW, start, offset - start, isPair, cb);
     return true;
   }
 
@@ -366,6 +370,47 @@ class Outbox {
   close() {
     this._engine = null;
     this._slab = EMPTY_BUFFER;
+  }
+
+  /**
+   * Takes note of a payload that would be written behind its header, if it would.
+   *
+   * @param {NativeConnection} connection The connection
+   * @param {(String|Uint8Array)} data What is sent
+   * @param {Number} length The length of the payload in bytes
+   * @param {Boolean} mask Whether it is masked
+   * @private
+   */
+  _weigh(connection, data, length, mask) {
+    const { socket } = connection;
+    if (socket === null || length === 0) return;
+
+    const isText = typeof data === 'string';
+    if (mask && !isText) return;
+
+    //
+    // A stream counts the code units of a string.
+    //
+    const weight = isText && !mask ? data.length : length;
+
+    this._fill(socket, weight + headerLength(length) + (mask ? 4 : 0));
+  }
+
+  /**
+   * Does what a stream does when so much is written in two pieces, corked, that
+   * it counts as full: even if the kernel takes all of it, `'drain'` is emitted.
+   *
+   * @param {net.Socket} socket The socket
+   * @param {Number} size The length of both
+   * @private
+   */
+  _fill(socket, size) {
+    const state = socket._writableState;
+
+    if (size >= state.highWaterMark) {
+      state.needDrain = true;
+      nextTick(drain, this, socket);
+    }
   }
 
   /**
@@ -500,14 +545,15 @@ class Outbox {
 module.exports = Outbox;
 
 /**
- * Does what a stream does when so much was written that it counts as full, and
- * the kernel has taken it at once.
+ * Emits `'drain'` if the kernel has taken everything.
  *
+ * @param {Outbox} outbox What waits to be handed to it
  * @param {net.Socket} socket The socket
- * @param {Function} [cb] The callback of the frame
  * @private
  */
-function afterWrite(socket, cb) {
+function drain(outbox, socket) {
+  outbox.flush();
+
   const state = socket._writableState;
 
   if (
@@ -519,8 +565,6 @@ function afterWrite(socket, cb) {
     state.needDrain = false;
     socket.emit('drain');
   }
-
-  if (typeof cb === 'function') cb(null);
 }
 
 /**

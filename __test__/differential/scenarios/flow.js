@@ -47,6 +47,50 @@ for (const role of ROLES) {
       }
     },
     {
+      title: `'drain' after messages that the kernel takes at once, ${role}`,
+      async run(WebSocket, log, t) {
+        const { ws } = await t.end(role);
+        const socket = ws._socket;
+        const mark = socket.writableHighWaterMark;
+        socket.on('drain', () => log('drain'));
+        const frame = (data) =>
+          WebSocket.Sender.frame(Buffer.from(data), { fin: true, opcode: 2 });
+        const ways = {
+          bytes: (length) => ws.send(Buffer.alloc(length), () => log('sent')),
+          text: (length) => ws.send('x'.repeat(length), () => log('sent')),
+          wide: (length) => ws.send('\xe9'.repeat(length), () => log('sent')),
+          raw: (length) =>
+            ws._sender.sendFrame(frame('x'.repeat(length)), () => log('sent')),
+          twice: (length) => {
+            ws.send(Buffer.alloc(length / 2), () => log('sent'));
+            ws.send(Buffer.alloc(length / 2), () => log('sent'));
+          }
+        };
+        for (const way of Object.keys(ways)) {
+          if (way === 'raw' && role === 'client') continue;
+          for (const length of [
+            100,
+            5000,
+            mark / 2,
+            mark - 12,
+            mark - 6,
+            mark - 4,
+            mark,
+            20000,
+            24 * 1024 + 2,
+            30000,
+            mark * 2
+          ]) {
+            ways[way](length);
+            const { length: amount } = socket._writableState;
+            log(way, length, socket.writableNeedDrain, amount);
+            process.nextTick(() => log('tick'));
+            await t.turn(3);
+          }
+        }
+      }
+    },
+    {
       title: `close() while the peer does not read, ${role}`,
       async run(WebSocket, log, t) {
         const { ws, peer } = await t.end(role, {
