@@ -531,7 +531,9 @@ impl Connection {
     /// Decides whether the next messages are received where they stay, after
     /// some bytes that came to so many events.
     fn expect(&mut self, bytes: usize, events: usize) {
-        let each = bytes.checked_div(events).unwrap_or_default();
+        let Some(each) = bytes.checked_div(events) else {
+            return;
+        };
         let is_medium = (MEDIUM..=SMALL + MAX_HEADER).contains(&each);
         // What is compressed does not stay.
         self.expected = if is_medium && !self.receiver.has_deflate() {
@@ -546,11 +548,10 @@ impl Connection {
         let consumed = self.feed(chunk, inbox);
         // The rest of one message says nothing about those that follow, and the
         // beginning of another one not enough.
-        if consumed as u64 > left {
-            let whole = (consumed as u64 - left).saturating_sub(self.receiver.begun());
-            let events = (inbox.len() - before).saturating_sub(usize::from(left > 0));
-            self.expect(whole as usize, events);
-        }
+        let parts = left + self.receiver.begun();
+        let whole = consumed.saturating_sub(usize::try_from(parts).unwrap_or(usize::MAX));
+        let events = (inbox.len() - before).saturating_sub(usize::from(left > 0));
+        self.expect(whole, events);
         if consumed < chunk.len() {
             self.set_backlog(chunk[consumed..].to_vec());
             cx.waker().wake_by_ref();

@@ -735,6 +735,69 @@ mod tests {
         assert!(!home.is_due());
     }
 
+    /// Sends texts of these lengths in one go. Returns how many of them stayed
+    /// where they were received: behind their headers.
+    fn flood(lengths: &[usize]) -> usize {
+        let mut home = Home::new().unwrap();
+        let (_, mut peer) = adopt_as(&mut home, true);
+        let texts: Vec<Vec<u8>> = (b' '..b'~')
+            .cycle()
+            .zip(lengths)
+            .map(|(byte, &len)| vec![byte; len])
+            .collect();
+        let bytes: Vec<u8> = texts.iter().flat_map(|text| masked(text)).collect();
+        let writer = std::thread::spawn(move || {
+            peer.write_all(&bytes).unwrap();
+            peer
+        });
+        let (mut at, mut stayed) = (0, 0);
+        while at < texts.len() {
+            let (mut rows, mut slab, mut owned) = ([0; 1024], [0; 66_000], Vec::new());
+            let mut inbox = Inbox::new(&mut rows, &mut slab, &mut owned);
+            home.turn(&mut inbox);
+            let len = inbox.len();
+            for row in rows[..len * ROW].chunks(ROW) {
+                if row[1] & 0xff != RowKind::Text as u32 {
+                    assert_eq!(row[1], RowKind::Read as u32);
+                    continue;
+                }
+                let (offset, length) = (row[2] as usize, row[3] as usize);
+                match &owned.get(offset) {
+                    Some(Owned::Bytes(bytes)) if row[1] >> 8 != 0 => assert!(*bytes == texts[at]),
+                    _ => {
+                        assert!(slab[offset..][..length] == texts[at]);
+                        let frame = masked(&texts[at]);
+                        let header = &frame[..frame.len() - length];
+                        stayed += usize::from(slab[..offset].ends_with(header));
+                    }
+                }
+                at += 1;
+            }
+        }
+        drop(writer.join().unwrap());
+        stayed
+    }
+
+    #[test]
+    fn of_a_flood_of_messages_of_a_size_nearly_all_stay_where_they_are_received() {
+        for length in [4096, 5000, 12_000, 16_000, 16_384] {
+            let stayed = flood(&vec![length; 200]);
+            assert!(stayed >= 180, "{stayed} of 200 messages of {length} bytes");
+        }
+    }
+
+    #[test]
+    fn a_flood_of_messages_of_all_sizes_arrives_whole_and_in_order() {
+        for seed in 1..20_usize {
+            let lengths = (0..300).map(|i: usize| match (i * i * seed + i) % 11 {
+                0 => (i * seed) % 130,
+                1 => (i * seed * 77) % 70_000,
+                _ => 4000 + (i * seed * 31) % 13_000,
+            });
+            flood(&lengths.collect::<Vec<_>>());
+        }
+    }
+
     #[test]
     fn when_a_batch_is_full_the_others_come_first_in_the_next() {
         let mut home = Home::new().unwrap();
