@@ -60,6 +60,8 @@ pub struct Connection {
     /// How many bytes a message of the last chunk had, if the next ones are to
     /// be received where they stay; otherwise 0.
     expected: u16,
+    /// Whether it has waited for an inbox with room for that.
+    waited: bool,
     /// Whether the last read got as much as it asked for.
     flooded: bool,
     reading: bool,
@@ -85,6 +87,7 @@ impl Connection {
             part: u32::MAX,
             cut: false,
             expected: 0,
+            waited: false,
             flooded: false,
             reading: false,
             ended: false,
@@ -263,10 +266,8 @@ impl Connection {
     /// more than once.
     pub fn lacks_room(&mut self, inbox: &mut Inbox<'_>) -> bool {
         let lacks = self.reading && inbox.tail().len() < self.expected as usize;
-        if lacks {
-            self.expected = 0;
-        }
-        lacks
+        self.waited = lacks && !self.waited;
+        self.waited
     }
 
     /// Does what can be done now; registers the waker for the rest. Received

@@ -730,8 +730,10 @@ mod tests {
         for (peer, frame) in peers.iter_mut().zip(&frames[1..]) {
             peer.write_all(frame).unwrap();
         }
-        assert_eq!(messages(&mut home), [(b'b', 5000, Some(0))]);
-        assert_eq!(messages(&mut home), [(b'c', 5000, Some(0))]);
+        assert_eq!(messages(&mut home), [(b'b', 5000, Some(8))]);
+        assert_eq!(messages(&mut home), [(b'c', 5000, Some(8))]);
+        // The reads got all that they asked for.
+        assert!(messages(&mut home).is_empty());
         assert!(!home.is_due());
     }
 
