@@ -17,6 +17,7 @@ mod event;
 pub mod frame;
 pub mod handshake;
 mod header;
+mod incoming;
 pub mod inflate;
 pub mod mask;
 mod message;

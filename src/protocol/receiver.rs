@@ -12,10 +12,9 @@ use std::sync::Arc;
 use super::close::{is_valid_close_code, NO_STATUS};
 use super::error::ProtocolError;
 use super::event::{store, store_vec};
-use super::frame::{
-    FrameHeader, Opcode, LENGTH_16, LENGTH_64, MAX_CONTROL_PAYLOAD, MAX_HEADER, RSV1,
-};
+use super::frame::{Opcode, LENGTH_16, LENGTH_64, MAX_CONTROL_PAYLOAD, MAX_HEADER, RSV1};
 use super::header::{length_64, Rules, Start};
+use super::incoming::Frame;
 use super::inflate::{Inflater, Progress};
 use super::mask::{append_masked, apply_mask, copy_masked};
 use super::message::{grow, Assembly, Whole};
@@ -23,13 +22,6 @@ use super::plain::{Found, Plain};
 use super::utf8::is_valid;
 
 pub use super::event::{Event, InflateConfig, Payload, ReceiverConfig, Room, Sink, SHARE};
-
-/// Memory for a whole message is allocated when one part in this many has
-/// arrived: nobody gets it for mere promises, and little is copied.
-const PART: u64 = 32;
-/// The same for what exceeds [`LARGE`].
-const PART_OF_EXCESS: u64 = 4;
-const LARGE: u64 = 1 << 20;
 
 /// Which part of a frame comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,59 +49,6 @@ enum Inflating {
     Undecided,
     /// The latter has been asked, and has not answered.
     Asked,
-}
-
-/// The frame that is being read.
-#[derive(Debug)]
-struct Frame {
-    fin: bool,
-    opcode: Opcode,
-    masked: bool,
-    /// All zeros when the frame is not masked.
-    key: [u8; 4],
-    length: u64,
-    /// How much of the payload has been taken.
-    taken: u64,
-}
-
-impl Frame {
-    /// How much of the payload is still to come.
-    fn left(&self) -> u64 {
-        self.length - self.taken
-    }
-
-    /// How long its header is.
-    fn header_len(&self) -> u64 {
-        let header = FrameHeader {
-            fin: self.fin,
-            rsv1: false,
-            opcode: self.opcode,
-            mask: self.masked.then_some(self.key),
-            len: self.length,
-        };
-
-        header.encoded_len() as u64
-    }
-
-    /// How much of it must have arrived for memory to be had for all of it.
-    fn enough(&self) -> u64 {
-        let excess = self.length.saturating_sub(LARGE);
-        self.length
-            .div_ceil(PART)
-            .max(excess.div_ceil(PART_OF_EXCESS))
-    }
-
-    /// Whether it takes these `len` bytes for that: so for one piece of each
-    /// payload.
-    fn fulfils_promise(&self, len: usize) -> bool {
-        let enough = self.enough();
-        self.taken < enough && self.taken + len as u64 >= enough
-    }
-
-    /// Where in the masking key the next byte of the payload is.
-    fn phase(&self) -> usize {
-        (self.taken & 3) as usize
-    }
 }
 
 /// What is needed only while a payload is not complete, and by messages that are
