@@ -7,18 +7,21 @@
 //! copied once, from the chunk to the sink's room, and unmasked on the way. The
 //! most of a large one can be received where the sink wants to have it.
 
+mod compressed;
+mod control;
+mod whole;
+
 use std::sync::Arc;
 
-use super::close::{is_valid_close_code, NO_STATUS};
+use self::compressed::Inflating;
 use super::error::ProtocolError;
-use super::event::{store, store_vec};
-use super::frame::{Opcode, LENGTH_16, LENGTH_64, MAX_CONTROL_PAYLOAD, MAX_HEADER, RSV1};
+use super::event::store_vec;
+use super::frame::{Opcode, LENGTH_16, LENGTH_64, MAX_HEADER};
 use super::header::{length_64, Rules, Start};
 use super::incoming::Frame;
-use super::inflate::{Inflater, Progress};
-use super::mask::{append_masked, apply_mask, copy_masked};
-use super::message::{grow, Assembly, Whole};
-use super::plain::{Found, Plain};
+use super::inflate::Inflater;
+use super::mask::copy_masked;
+use super::message::{Assembly, Whole};
 use super::utf8::is_valid;
 
 pub use super::event::{Event, InflateConfig, Payload, ReceiverConfig, Room, Sink, SHARE};
@@ -36,19 +39,6 @@ enum Stage {
     Inflate,
     /// A close frame or an error has come: the rest is ignored.
     Finished,
-}
-
-/// Who decompresses messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Inflating {
-    /// The receiver.
-    Here,
-    /// Whoever takes the events.
-    Elsewhere,
-    /// The latter is to say it.
-    Undecided,
-    /// The latter has been asked, and has not answered.
-    Asked,
 }
 
 /// What is needed only while a payload is not complete, and by messages that are
@@ -113,28 +103,6 @@ impl Receiver {
             total_payload_length: 0,
             inflating: Inflating::Here,
             parts: None,
-        }
-    }
-
-    /// The same receiver, which asks who decompresses when there is something
-    /// to decompress ([`Event::WhoInflates`]): as late as that can be changed
-    /// without anyone missing the window so far.
-    pub fn asking(mut self) -> Self {
-        if self.config.inflate.is_some() {
-            self.inflating = Inflating::Undecided;
-        }
-        self
-    }
-
-    /// The answer: whether messages are to be decompressed here. Otherwise
-    /// their frames are delivered as they are.
-    pub fn decide_inflating(&mut self, here: bool) {
-        if self.is_asking() {
-            self.inflating = if here {
-                Inflating::Here
-            } else {
-                Inflating::Elsewhere
-            };
         }
     }
 
@@ -220,22 +188,6 @@ impl Receiver {
     /// [`resume`](Self::resume) or [`filled_on`](Self::filled_on) take the rest.
     pub fn go_on(&mut self) {
         self.chunks -= u32::from(self.is_waiting() && self.chunks > 0);
-    }
-
-    /// Whether messages may come compressed.
-    pub fn has_deflate(&self) -> bool {
-        self.config.inflate.is_some()
-    }
-
-    /// Whether it waits for the answer who decompresses.
-    pub fn is_asking(&self) -> bool {
-        self.inflating == Inflating::Asked
-    }
-
-    /// Whether there is more to decompress of a frame that has been received. Its
-    /// last byte is the first that was not consumed.
-    pub fn is_inflating(&self) -> bool {
-        self.stage == Stage::Inflate
     }
 
     /// The lengths, as announced, of the payloads of the current message's
@@ -339,83 +291,6 @@ impl Receiver {
         self.advance(chunk, at, sink)
     }
 
-    /// What is a plain message now.
-    fn next_plain(&self) -> Option<Plain> {
-        let between = self.stage == Stage::Start && self.held_len == 0;
-        (between && self.message_opcode.is_none())
-            .then(|| Plain::new(self.config.is_server, self.config.max_payload))
-    }
-
-    /// Takes the plain messages that are next in the chunk. The outcome is that
-    /// of [`advance`](Self::advance), which gets all else; but here it takes few
-    /// steps.
-    fn plain_messages<S: Sink>(
-        &mut self,
-        chunk: &[u8],
-        at: &mut usize,
-        sink: &mut S,
-    ) -> Result<(), ProtocolError> {
-        let Some(plain) = self.next_plain() else {
-            return Ok(());
-        };
-
-        while !sink.is_full() {
-            let rest = &chunk[*at..];
-            let Some(found) = plain.find(rest) else {
-                break;
-            };
-            let payload = &rest[found.start..found.end];
-            let Some(room) = sink.reserve(payload.len()) else {
-                break;
-            };
-            copy_masked(room, payload, found.key, 0);
-            self.check_text(&found, room)?;
-            *at += found.end;
-            self.chunks = 0;
-            sink.event(found.event());
-        }
-
-        Ok(())
-    }
-
-    /// Decodes a chunk of `len` bytes that was received into the sink's
-    /// [tail](Sink::tail), as far as it begins with plain messages, which stay
-    /// where they are. Returns how much that was; the rest, which is still in
-    /// the tail, is to be decoded elsewhere: by [`feed`](Self::feed) if it is
-    /// all, else by [`resume`](Self::resume).
-    pub fn feed_within<S: Sink>(&mut self, len: usize, sink: &mut S) -> usize {
-        let mut at = 0;
-        let Some(plain) = self.next_plain().filter(|_| !self.is_asking()) else {
-            return 0;
-        };
-
-        while !sink.is_full() {
-            let rest = sink.tail().get_mut(..len - at).unwrap_or_default();
-            let Some(found) = plain.find(rest) else {
-                break;
-            };
-            let payload = &mut rest[found.start..found.end];
-            apply_mask(payload, found.key, 0);
-            if let Err(error) = self.check_text(&found, payload) {
-                self.fail(error, sink);
-                return len;
-            }
-            at += found.end;
-            self.chunks = 0;
-            sink.pass(found.start);
-            sink.event(found.event());
-        }
-
-        at
-    }
-
-    fn check_text(&self, found: &Found, payload: &[u8]) -> Result<(), ProtocolError> {
-        if found.text && !self.config.skip_utf8_validation && !is_valid(payload) {
-            return Err(ProtocolError::InvalidUtf8);
-        }
-        Ok(())
-    }
-
     /// Reads up to the end of a frame; false when the chunk ends before.
     fn advance<S: Sink>(
         &mut self,
@@ -453,16 +328,6 @@ impl Receiver {
                 Stage::Inflate | Stage::Finished => return Ok(true),
             }
         }
-    }
-
-    /// Whether a compressed frame begins with `rest` and it is to be asked who
-    /// decompresses. That is done before anything of the frame is taken, so
-    /// there always is a rest to resume with.
-    #[inline]
-    fn must_ask(&self, rest: &[u8]) -> bool {
-        self.inflating == Inflating::Undecided
-            && self.held_len == 0
-            && rest.first().is_some_and(|byte| byte & RSV1 != 0)
     }
 
     /// Takes the next `N` bytes, or holds what there is of them.
@@ -695,114 +560,6 @@ impl Receiver {
         Ok(())
     }
 
-    /// A piece of a compressed data frame's payload. It is decompressed, or
-    /// delivered for that, when the frame is complete.
-    fn compressed<S: Sink>(
-        &mut self,
-        piece: &[u8],
-        complete: bool,
-        sink: &mut S,
-    ) -> Result<(), ProtocolError> {
-        let Some(partial) = self.gather(piece, complete) else {
-            return Ok(());
-        };
-
-        self.count_frame()?;
-
-        if self.inflating == Inflating::Elsewhere {
-            let payload = match partial {
-                Some(data) => store_vec(data, sink),
-                None => store(piece, sink),
-            };
-            sink.event(Event::Compressed {
-                payload,
-                fin: self.frame.fin,
-                binary: self.opcode() == Opcode::Binary,
-            });
-            self.end_of_part();
-            return Ok(());
-        }
-
-        match self.inflate(partial.as_deref().unwrap_or(piece), sink)? {
-            // Of no bytes next to nothing comes.
-            Progress::At(used) if !piece.is_empty() => {
-                self.inflate_later(partial.unwrap_or_else(|| piece.to_vec()), used);
-                Ok(())
-            }
-            _ => self.end_of_data_frame(sink),
-        }
-    }
-
-    /// Keeps a frame's payload, of which `inflated` bytes have been decompressed.
-    fn inflate_later(&mut self, payload: Vec<u8>, inflated: usize) {
-        let parts = self.parts.get_or_insert_default();
-        parts.partial = payload;
-        parts.inflated = inflated;
-        self.stage = Stage::Inflate;
-    }
-
-    /// Goes on decompressing the payload of a frame; true when that completes it.
-    fn inflate_on<S: Sink>(&mut self, sink: &mut S) -> Result<bool, ProtocolError> {
-        let parts = self.parts.get_or_insert_default();
-        let data = std::mem::take(&mut parts.partial);
-        let start = std::mem::take(&mut parts.inflated);
-
-        if let Progress::At(used) = self.inflate(&data[start..], sink)? {
-            self.inflate_later(data, start + used);
-            return Ok(false);
-        }
-
-        self.end_of_data_frame(sink)?;
-        self.end_of_frame();
-        Ok(true)
-    }
-
-    /// Decompresses a frame's payload, or what is left of it, to the current
-    /// message, as much of it as is its share.
-    fn inflate<S: Sink>(&mut self, data: &[u8], sink: &mut S) -> Result<Progress, ProtocolError> {
-        let Some(config) = self.config.inflate else {
-            return Err(ProtocolError::UnexpectedRsv1);
-        };
-        let text = self.checks_text();
-        let parts = self.parts.get_or_insert_default();
-        let inflater = parts.inflater.get_or_insert_with(|| {
-            let inflater = Inflater::new(config.window_bits, config.no_context_takeover);
-            Box::new(inflater)
-        });
-        let message = &mut parts.message;
-        let start = message.data.len();
-
-        let progress = inflater.decompress(
-            data,
-            self.frame.fin,
-            self.config.max_payload,
-            sink.share(),
-            &mut message.data,
-        )?;
-
-        sink.spend(message.data.len() - start);
-        if text {
-            message.check_text();
-        }
-
-        Ok(progress)
-    }
-
-    /// Collects the pieces of a payload that is needed as a whole. `None` while
-    /// it is not complete; the inner `None` when `piece` is the payload.
-    fn gather(&mut self, piece: &[u8], complete: bool) -> Option<Option<Vec<u8>>> {
-        let frame = &self.frame;
-
-        if complete && frame.taken == 0 && frame.key == [0; 4] {
-            return Some(None);
-        }
-
-        let partial = &mut self.parts.get_or_insert_default().partial;
-        grow(partial, piece.len(), frame.left());
-        append_masked(partial, piece, frame.key, frame.phase());
-        complete.then(|| Some(std::mem::take(partial)))
-    }
-
     fn count_frame(&mut self) -> Result<(), ProtocolError> {
         let max = self.config.max_fragments;
         self.frames = self.frames.saturating_add(1);
@@ -869,71 +626,6 @@ impl Receiver {
         } else {
             self.message_opcode = Some(self.opcode());
         }
-    }
-
-    /// A piece of a control frame's payload.
-    fn control<S: Sink>(
-        &mut self,
-        piece: &[u8],
-        complete: bool,
-        sink: &mut S,
-    ) -> Result<(), ProtocolError> {
-        let mut room = [0; MAX_CONTROL_PAYLOAD];
-        let frame = &self.frame;
-
-        let data = if complete && frame.taken == 0 {
-            let room = &mut room[..piece.len()];
-            copy_masked(room, piece, frame.key, 0);
-            room
-        } else {
-            let partial = &mut self.parts.get_or_insert_default().partial;
-            append_masked(partial, piece, frame.key, frame.phase());
-
-            if !complete {
-                return Ok(());
-            }
-
-            let partial = std::mem::take(partial);
-            let room = &mut room[..partial.len()];
-            room.copy_from_slice(&partial);
-            room
-        };
-
-        match frame.opcode {
-            Opcode::Ping => {
-                let payload = store(data, sink);
-                sink.event(Event::Ping(payload));
-            }
-            Opcode::Pong => {
-                let payload = store(data, sink);
-                sink.event(Event::Pong(payload));
-            }
-            _ => self.close(data, sink)?,
-        }
-
-        Ok(())
-    }
-
-    /// A close frame (RFC 6455, section 5.5.1).
-    fn close<S: Sink>(&mut self, data: &[u8], sink: &mut S) -> Result<(), ProtocolError> {
-        let (code, reason) = match data {
-            [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
-            _ => (NO_STATUS, data),
-        };
-
-        if !data.is_empty() {
-            if !is_valid_close_code(code) {
-                return Err(ProtocolError::InvalidCloseCode(code));
-            }
-            if !self.config.skip_utf8_validation && !is_valid(reason) {
-                return Err(ProtocolError::InvalidUtf8);
-            }
-        }
-
-        self.finish();
-        let reason = store(reason, sink);
-        sink.event(Event::Close { code, reason });
-        Ok(())
     }
 
     fn fail<S: Sink>(&mut self, error: ProtocolError, sink: &mut S) {
