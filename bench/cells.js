@@ -105,6 +105,26 @@ const messageCells = [
     load: words('ingest --size 128 --conns 64 --every 100'),
     targets: { rate: 2, cpu: 0.8 }
   },
+  //
+  // More than one message at a time, as large as many are. There is no goal but
+  // not to be slower than ws.
+  //
+  {
+    id: 'echo-8k-16c-4f',
+    title: 'echo 8 KiB, 16 connections, 4 in flight',
+    work: 'echo',
+    load: words('echo --size 8192 --conns 16 --inflight 4'),
+    targets: { rate: 1 },
+    quick: false
+  },
+  {
+    id: 'ingest-8k-16c',
+    title: 'ingest 8 KiB, 16 connections',
+    work: 'ingest',
+    load: words('ingest --size 8192 --conns 16 --every 100'),
+    targets: { rate: 1 },
+    quick: false
+  },
   {
     id: 'broadcast-128b-500c',
     title: 'broadcast 128 B to 500 connections',
@@ -148,7 +168,7 @@ function serverCell(mode, cell) {
     title: mode === 'port' ? cell.title : `${mode}: ${cell.title}`,
     role: 'server',
     mode,
-    quick: mode === 'port' || cell.id === QUICK_ECHO,
+    quick: cell.quick ?? (mode === 'port' || cell.id === QUICK_ECHO),
     idle: false,
     implementations: [
       ...(native ? SERVERS : WS_LIKE),
