@@ -17,8 +17,8 @@ const RESULTS = path.join(__dirname, 'results');
 // `server`, `noServer` and `unix` repeat the cells of `port`: left out.
 const GROUPS = ['port', 'https', 'client'];
 
-const WIDTH = 900;
-const LABELS = 270;
+const WIDTH = 930;
+const LABELS = 300;
 const GAP = 40;
 const PANEL = (WIDTH - LABELS - 2 * GAP) / 2;
 const ROW = 24;
