@@ -118,13 +118,12 @@ class Outbox {
         firstByte === this._textFirstByte &&
         this._textLength !== -1
       ) {
-        this._weigh(connection, data, this._textLength, mask);
         this._push(
           connection,
           firstByte,
           this._textOffset,
           this._textLength,
-          this._textLength !== 0,
+          pairSize(data, this._textLength, mask),
           cb
         );
         return true;
@@ -142,8 +141,7 @@ class Outbox {
         this._textLength = length;
       }
 
-      this._weigh(connection, data, length, mask);
-      this._add(connection, firstByte, offset, length, mask, length !== 0, cb);
+      this._add(connection, firstByte, data, offset, length, mask, cb);
       return true;
     }
 
@@ -160,16 +158,7 @@ class Outbox {
     const offset = this._used + headerLength(length) + (mask ? 4 : 0);
 
     this._slab.set(data, offset);
-    this._weigh(connection, data, length, mask);
-    this._add(
-      connection,
-      firstByte,
-      offset,
-      length,
-      mask,
-      !mask && length !== 0,
-      cb
-    );
+    this._add(connection, firstByte, data, offset, length, mask, cb);
     return true;
   }
 
@@ -240,7 +229,7 @@ class Outbox {
     connection.bytesWritten += sent;
 
     if (sent === size + bytes.length) {
-      this._weigh(connection, data, bytes.length, mask);
+      this._fill(connection, pairSize(data, bytes.length, mask));
       if (typeof cb === 'function') nextTick(cb, null);
       return true;
     }
@@ -301,14 +290,10 @@ class Outbox {
       }
     }
 
-    const isPair = list.length === 2;
-
-    if (isPair && connection.socket !== null) {
-      this._fill(connection.socket, list[0].length + list[1].length);
-    }
+    const pair = list.length === 2 ? list[0].length + list[1].length : 0;
 
     this._used = offset;
-    this._push(connection, RAW, start, offset - start, isPair, cb);
+    this._push(connection, RAW, start, offset - start, pair, cb);
     return true;
   }
 
@@ -373,41 +358,20 @@ class Outbox {
   }
 
   /**
-   * Takes note of a payload that would be written behind its header, if it would.
-   *
-   * @param {NativeConnection} connection The connection
-   * @param {(String|Uint8Array)} data What is sent
-   * @param {Number} length The length of the payload in bytes
-   * @param {Boolean} mask Whether it is masked
-   * @private
-   */
-  _weigh(connection, data, length, mask) {
-    const { socket } = connection;
-    if (socket === null || length === 0) return;
-
-    const isText = typeof data === 'string';
-    if (mask && !isText) return;
-
-    //
-    // A stream counts the code units of a string.
-    //
-    const weight = isText && !mask ? data.length : length;
-
-    this._fill(socket, weight + headerLength(length) + (mask ? 4 : 0));
-  }
-
-  /**
    * Does what a stream does when so much is written in two pieces, corked, that
    * it counts as full: even if the kernel takes all of it, `'drain'` is emitted.
    *
-   * @param {net.Socket} socket The socket
-   * @param {Number} size The length of both
+   * @param {NativeConnection} connection The connection
+   * @param {Number} pair The size of both, 0 if there is one piece only
    * @private
    */
-  _fill(socket, size) {
+  _fill(connection, pair) {
+    const { socket } = connection;
+    if (pair === 0 || socket === null) return;
+
     const state = socket._writableState;
 
-    if (size >= state.highWaterMark) {
+    if (pair >= state.highWaterMark) {
       state.needDrain = true;
       nextTick(drain, this, socket);
     }
@@ -463,14 +427,15 @@ class Outbox {
    *
    * @param {NativeConnection} connection The connection
    * @param {Number} firstByte The first byte of the frame
+   * @param {(String|Uint8Array)} data What is sent
    * @param {Number} offset Where the payload begins
    * @param {Number} length Its length in bytes
    * @param {Boolean} mask Whether to mask it
-   * @param {Boolean} isPair Whether it would be written in two pieces
    * @param {Function} [cb] Callback
    * @private
    */
-  _add(connection, firstByte, offset, length, mask, isPair, cb) {
+  _add(connection, firstByte, data, offset, length, mask, cb) {
+    const pair = pairSize(data, length, mask);
     let flags = firstByte;
 
     if (mask) {
@@ -489,7 +454,7 @@ class Outbox {
     }
 
     this._used = offset + length;
-    this._push(connection, flags, offset, length, isPair, cb);
+    this._push(connection, flags, offset, length, pair, cb);
   }
 
   /**
@@ -499,11 +464,12 @@ class Outbox {
    * @param {Number} flags The flags, with the first byte of the frame
    * @param {Number} offset Where the bytes begin
    * @param {Number} length Their length
-   * @param {Boolean} isPair Whether they would be written in two pieces
+   * @param {Number} pair The size of the frame, as a stream counts it, if it
+   *     would be written in two pieces, otherwise 0
    * @param {Function} [cb] Callback
    * @private
    */
-  _push(connection, flags, offset, length, isPair, cb) {
+  _push(connection, flags, offset, length, pair, cb) {
     const index = this._count++;
     const row = index * ROW;
 
@@ -512,8 +478,9 @@ class Outbox {
     this._rows[row + 2] = offset;
     this._rows[row + 3] = length;
     this._connections[index] = connection;
-    this._isPair[index] = isPair ? 1 : 0;
+    this._isPair[index] = pair === 0 ? 0 : 1;
     this._tickets[index] = null;
+    this._fill(connection, pair);
 
     if (typeof cb === 'function') {
       const ticket = { outbox: this, cb };
@@ -596,6 +563,24 @@ function settle(ticket) {
   const { cb } = ticket;
 
   if (cb !== null) cb(null);
+}
+
+/**
+ * Tells whether ws would write a frame in two pieces, header and payload, and of
+ * what size: a stream counts the code units of a string.
+ *
+ * @param {(String|Uint8Array)} data What is sent
+ * @param {Number} length The length of the payload in bytes
+ * @param {Boolean} mask Whether it is masked
+ * @return {Number} The size of both, 0 if there is one piece only
+ * @private
+ */
+function pairSize(data, length, mask) {
+  const isText = typeof data === 'string';
+  if (length === 0 || (mask && !isText)) return 0;
+  if (mask) return headerLength(length) + 4 + length;
+
+  return headerLength(length) + (isText ? data.length : length);
 }
 
 /**
