@@ -330,7 +330,7 @@ impl Engine {
     /// ws's `_totalPayloadLength` of a connection.
     #[napi]
     pub fn total_payload_length(&self, id: u32) -> f64 {
-        let home = self.nest.home.borrow();
+        let mut home = self.nest.home.borrow_mut();
         home.total_payload_length(id).unwrap_or(0) as f64
     }
 

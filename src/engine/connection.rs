@@ -1,12 +1,12 @@
-//! One connection: a socket, the decoder of what it receives, and what it
-//! waits for.
+//! One connection: a socket, the intake of what it receives, and what it waits
+//! for.
 //!
 //! Polled by a home with the connection's own waker; writes what happened into
 //! the inbox. Sending is immediate: the kernel takes the bytes or says how
 //! many it took, and the caller keeps the rest until [`RowKind::Writable`].
 //! An idle connection holds no buffers.
 
-use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
+use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
 
@@ -17,53 +17,21 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::Interest;
 
 use super::driver::{errno, register};
-use super::inbox::{Inbox, RowKind, SMALL};
-use crate::protocol::frame::MAX_HEADER;
-use crate::protocol::receiver::{Receiver, ReceiverConfig, Sink};
+use super::inbox::{Inbox, RowKind};
+use super::intake::{receive, Intake};
+use crate::protocol::receiver::{Receiver, Sink};
 
 /// Bytes of large messages that are received in one turn at the most, so that
 /// no connection starves others. (Of small ones it is one buffer: the program
 /// has more to do for them.)
 const LARGE: usize = 512 * 1024;
 
-/// How many bytes messages must have for it to pay to receive them where they
-/// stay: smaller ones are better read by the dozen, and copied from memory that
-/// the processor has at hand.
-const MEDIUM: usize = 4 * 1024;
-
-/// Where the next bytes are received, and how many at the most.
-enum Place {
-    /// In the buffer, from which they are copied.
-    Buffer(usize),
-    /// In the inbox's tail, where they stay.
-    Within(usize),
-}
-
 /// A connection in its home. Idle ones are many, so it is kept small.
 pub struct Connection {
     /// Registered for reading, and while the kernel takes no bytes for writing,
     /// too. `None` when it was taken, or could not be registered again.
     socket: Option<AsyncFd<OwnedFd>>,
-    receiver: Receiver,
-    /// The rest of a chunk that waits for room in the inbox. Few have one, so it
-    /// is worth the indirection.
-    #[expect(clippy::box_collection)]
-    backlog: Option<Box<Vec<u8>>>,
-    /// Whether the chunk that is fed was decoded in part before.
-    resumed: bool,
-    /// How many bytes are read into the buffer at the most. When the last
-    /// message was large, that is what it takes to get room for the rest of
-    /// the next one, because what is in the buffer must be copied.
-    part: u32,
-    /// Whether that has cut the last chunk short.
-    cut: bool,
-    /// How many bytes a message of the last chunk had, if the next ones are to
-    /// be received where they stay; otherwise 0.
-    expected: u16,
-    /// Whether it has waited for an inbox with room for that.
-    waited: bool,
-    /// Whether the last read got as much as it asked for.
-    flooded: bool,
+    intake: Intake,
     reading: bool,
     ended: bool,
     /// Whether both directions were closed when data was last read.
@@ -81,14 +49,7 @@ impl Connection {
     pub fn new(socket: AsyncFd<OwnedFd>, receiver: Receiver) -> Self {
         Self {
             socket: Some(socket),
-            receiver,
-            backlog: None,
-            resumed: false,
-            part: u32::MAX,
-            cut: false,
-            expected: 0,
-            waited: false,
-            flooded: false,
+            intake: Intake::new(receiver),
             reading: false,
             ended: false,
             hung_up: false,
@@ -101,7 +62,7 @@ impl Connection {
     pub fn set_reading(&mut self, reading: bool, cx: &mut Context<'_>) {
         self.reading = reading;
         let is_due = if reading {
-            self.backlog.is_some() || self.poll_read_ready(cx).is_ready()
+            self.intake.has_backlog() || self.poll_read_ready(cx).is_ready()
         } else {
             self.poll_over(cx).is_ready()
         };
@@ -137,50 +98,20 @@ impl Connection {
         }
     }
 
-    /// Decodes data that was received before the connection was made. Returns
-    /// how many bytes were consumed: fewer than there are when the inbox is
-    /// full, and then the rest comes next.
-    pub fn feed(&mut self, chunk: &[u8], inbox: &mut Inbox<'_>) -> usize {
-        let consumed = if self.resumed {
-            self.receiver.resume(chunk, inbox)
-        } else {
-            self.receiver.feed(chunk, inbox)
-        };
-        self.resumed = consumed < chunk.len();
-        consumed
+    /// What becomes of received bytes.
+    pub fn intake(&mut self) -> &mut Intake {
+        &mut self.intake
     }
 
-    /// Changes what the decoder accepts; see [`Receiver::set_limits`].
-    pub fn set_limits(&mut self, limits: ReceiverConfig) {
-        self.receiver.set_limits(limits);
-    }
-
-    /// Answers the decoder's question who decompresses; see
-    /// [`Receiver::decide_inflating`]. Returns the received bytes that had to
-    /// wait for that, for [`Self::feed`].
-    pub fn decide_inflating(&mut self, here: bool) -> Vec<u8> {
-        self.receiver.decide_inflating(here);
-        self.take_backlog()
-    }
-
-    /// Takes back some of those bytes, to be decoded before what comes next.
+    /// Takes back received bytes, to be decoded before what comes next.
     pub fn put_back(&mut self, rest: Vec<u8>, cx: &mut Context<'_>) {
-        self.set_backlog(rest);
+        self.intake.put_back(rest);
         cx.waker().wake_by_ref();
     }
 
     /// The decoder, with its state, and received bytes not yet decoded.
-    pub fn into_parts(mut self) -> (Receiver, Vec<u8>) {
-        if self.cut {
-            self.receiver.go_on();
-        }
-        let backlog = self.take_backlog();
-        (self.receiver, backlog)
-    }
-
-    /// Total payload length of the message being received, as ws counts it.
-    pub fn total_payload_length(&self) -> u64 {
-        self.receiver.total_payload_length()
+    pub fn into_parts(self) -> (Receiver, Vec<u8>) {
+        self.intake.into_parts()
     }
 
     /// Hands `buffers` to the kernel, in order, in one call.
@@ -261,13 +192,10 @@ impl Connection {
         }
     }
 
-    /// Whether there is less room in the inbox than the next message is expected
-    /// to take, where it is to stay. That is no reason to wait for another one
-    /// more than once.
+    /// Whether it is to be polled with an inbox that has more room; see
+    /// [`Intake::lacks_room`].
     pub fn lacks_room(&mut self, inbox: &mut Inbox<'_>) -> bool {
-        let lacks = self.reading && inbox.tail().len() < self.expected as usize;
-        self.waited = lacks && !self.waited;
-        self.waited
+        self.reading && self.intake.lacks_room(inbox)
     }
 
     /// Does what can be done now; registers the waker for the rest. Received
@@ -287,17 +215,17 @@ impl Connection {
         }
         if !self.reading {
             // What has been received comes before the end.
-            if self.backlog.is_some() {
-                self.complete_frame(cx, inbox);
+            if self.intake.has_backlog() {
+                if self.intake.complete_frame(inbox) {
+                    cx.waker().wake_by_ref();
+                }
             } else if self.poll_over(cx).is_ready() {
                 self.check_end(inbox);
             }
             return;
         }
-        if self.backlog.is_some() {
-            let chunk = self.take_backlog();
-            inbox.read(0);
-            self.decode(&chunk, cx, inbox);
+        if self.intake.has_backlog() {
+            self.intake.decode_backlog(inbox);
             // What the kernel has is for the next turn.
             cx.waker().wake_by_ref();
             return;
@@ -311,51 +239,24 @@ impl Connection {
                 Ok(guard) => guard,
                 Err(error) => return self.fail(errno(&error), inbox),
             };
-            let place = self.place(buffer.len(), inbox);
-            let room = self.receiver.room(inbox).unwrap_or_default();
-            let (room_len, size, read) = match place {
-                Place::Within(size) => read_within(guard.get_inner(), size, inbox),
-                Place::Buffer(size) => read(guard.get_inner(), room, left, &mut buffer[..size]),
-            };
-            match read {
-                Ok(0) => return self.end(inbox),
-                Ok(read) => {
-                    let short = read < size;
+            match self.intake.read(guard.get_inner(), left, buffer, inbox) {
+                Ok(piece) if piece.len == 0 => return self.end(inbox),
+                Ok(piece) => {
                     let hung_up = guard.ready().is_write_closed();
-                    if short {
+                    if piece.short {
                         // Nothing is left in the kernel: spares the read that
                         // would say so. (tokio keeps "closed by the peer".)
                         guard.clear_ready();
                     }
                     drop(guard);
-                    inbox.read(read);
-                    let goes_on = std::mem::take(&mut self.cut);
-                    if goes_on {
-                        self.receiver.go_on();
-                    }
-                    let in_place = room_len.min(read);
-                    if in_place > 0 && goes_on {
-                        self.receiver.filled_on(in_place, inbox);
-                    } else if in_place > 0 {
-                        self.receiver.filled(in_place, inbox);
-                    }
-                    self.flooded = !short;
-                    match place {
-                        Place::Within(_) => self.decode_within(read, buffer, cx, inbox),
-                        Place::Buffer(size) if read > in_place => {
-                            self.resumed |= in_place > 0 || goes_on;
-                            self.decode(&buffer[..read - in_place], cx, inbox);
-                            self.adapt(short, size, buffer.len(), inbox);
-                        }
-                        Place::Buffer(_) => {}
-                    }
-                    left = left.saturating_sub(read);
-                    let more = short || self.receiver.room(inbox).is_some();
-                    if !more || left == 0 || self.backlog.is_some() || inbox.is_full() {
+                    self.intake.decode(&piece, buffer, inbox);
+                    left = left.saturating_sub(piece.len);
+                    let more = piece.short || self.intake.has_room(inbox);
+                    if !more || left == 0 || self.intake.has_backlog() || inbox.is_full() {
                         cx.waker().wake_by_ref();
                         return;
                     }
-                    if short {
+                    if piece.short {
                         // Ready again means closed by the peer. That is an
                         // event of a later turn, as it is with libuv, and an
                         // end whatever the reason if both sides are closed.
@@ -366,30 +267,12 @@ impl Connection {
                         return;
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    guard.clear_ready();
-                    self.cut = false;
-                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => guard.clear_ready(),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) if self.hung_up => return self.end(inbox),
                 Err(error) => return self.fail(errno(&error), inbox),
             }
         }
-    }
-
-    /// Goes on decompressing a frame that has been received whole, and leaves what
-    /// follows it.
-    fn complete_frame(&mut self, cx: &mut Context<'_>, inbox: &mut Inbox<'_>) {
-        if !self.receiver.is_inflating() {
-            return;
-        }
-        let mut backlog = self.take_backlog();
-        // The frame's last byte; see `Receiver::is_inflating`.
-        let consumed = self.feed(&backlog[..1], inbox);
-        backlog.drain(..consumed);
-        self.resumed = !backlog.is_empty();
-        self.set_backlog(backlog);
-        cx.waker().wake_by_ref();
     }
 
     /// Reports a reset although nobody reads, and the end unless data came before
@@ -424,81 +307,23 @@ impl Connection {
         let is_plain = self.reading
             && !self.ended
             && !self.hung_up
-            && self.backlog.is_none()
             && !self.blocked
             && self.failure == 0
-            && !self.cut
-            && !inbox.is_full()
-            && inbox.tail().len() >= self.expected as usize
-            && self.receiver.room(inbox).is_none();
+            && self.intake.is_plain(inbox);
         let Some(socket) = self.socket.as_ref().filter(|_| is_plain) else {
             return false;
         };
-        let socket = socket.get_ref();
-        let place = self.place(buffer.len(), inbox);
-        let (_, size, read) = match place {
-            Place::Within(size) => read_within(socket, size, inbox),
-            Place::Buffer(size) => read(socket, &mut [], 0, &mut buffer[..size]),
-        };
         // The end, and errors, are left to the driver, which knows more.
-        let Ok(read @ 1..) = read else {
+        let read = self.intake.read(socket.get_ref(), LARGE, buffer, inbox);
+        let Some(piece) = read.ok().filter(|piece| piece.len > 0) else {
             return false;
         };
-        let short = read < size;
-        inbox.read(read);
-        self.flooded = !short;
-        match place {
-            Place::Within(_) => self.decode_within(read, buffer, cx, inbox),
-            Place::Buffer(size) => {
-                self.decode(&buffer[..read], cx, inbox);
-                self.adapt(short, size, buffer.len(), inbox);
-            }
+        self.intake.decode(&piece, buffer, inbox);
+        if self.intake.has_backlog() {
+            cx.waker().wake_by_ref();
         }
         // If there may be more, of that the driver is yet to tell.
-        short && self.receiver.room(inbox).is_none()
-    }
-
-    /// Decides where the next bytes are received, at most `most`, unless a large
-    /// message has room for them.
-    fn place(&self, most: usize, inbox: &mut Inbox<'_>) -> Place {
-        let part = most.min(self.part as usize);
-        let (each, tail) = (self.expected as usize, inbox.tail().len());
-        if each == 0 || self.cut || tail < each {
-            return Place::Buffer(part);
-        }
-        // The rest of a message that has been cut is copied, but not what follows.
-        let left = self.receiver.left();
-        if left > 0 {
-            return Place::Buffer(usize::try_from(left).map_or(part, |left| left.min(part)));
-        }
-        let size = tail.min(most);
-        // If there are many messages, none is cut as long as they are of a size.
-        // If there are not, less than asked for says that there is no more.
-        Place::Within(if self.flooded {
-            size - size % each
-        } else {
-            size
-        })
-    }
-
-    /// Decides how much is read into the buffer next time, whose size is `most`,
-    /// after a read of up to `size` bytes.
-    fn adapt(&mut self, short: bool, size: usize, most: usize, inbox: &Inbox<'_>) {
-        self.cut = !short && size < most && size == self.part as usize;
-        let room = self.receiver.room(inbox);
-        if room.is_some_and(|room| room.len() > most) {
-            self.part = u32::try_from(self.receiver.room_from()).unwrap_or(u32::MAX);
-        } else if !short {
-            self.part = u32::MAX;
-        }
-    }
-
-    fn set_backlog(&mut self, bytes: Vec<u8>) {
-        self.backlog = (!bytes.is_empty()).then(|| Box::new(bytes));
-    }
-
-    fn take_backlog(&mut self) -> Vec<u8> {
-        self.backlog.take().map(|bytes| *bytes).unwrap_or_default()
+        piece.short && !self.intake.has_room(inbox)
     }
 
     fn end(&mut self, inbox: &mut Inbox<'_>) {
@@ -506,103 +331,8 @@ impl Connection {
         inbox.row(RowKind::End, 0, 0, 0);
     }
 
-    /// Decodes `len` bytes that were received into the inbox's tail: there, or
-    /// in the buffer if need be, which is at least as large.
-    fn decode_within(
-        &mut self,
-        len: usize,
-        buffer: &mut [u8],
-        cx: &mut Context<'_>,
-        inbox: &mut Inbox<'_>,
-    ) {
-        let before = inbox.len();
-        let done = self.receiver.feed_within(len, inbox);
-        let messages = inbox.len() - before;
-        let rest = &mut buffer[..len - done];
-        if !rest.is_empty() {
-            rest.copy_from_slice(&inbox.tail()[..len - done]);
-            self.resumed = done > 0;
-            self.decode(rest, cx, inbox);
-        }
-        if done > 0 {
-            self.expect(done, messages);
-        }
-    }
-
-    /// Decides whether the next messages are received where they stay, after
-    /// some bytes that came to so many events.
-    fn expect(&mut self, bytes: usize, events: usize) {
-        let Some(each) = bytes.checked_div(events) else {
-            return;
-        };
-        let is_medium = (MEDIUM..=SMALL + MAX_HEADER).contains(&each);
-        // What is compressed does not stay.
-        self.expected = if is_medium && !self.receiver.has_deflate() {
-            each as u16
-        } else {
-            0
-        };
-    }
-
-    fn decode(&mut self, chunk: &[u8], cx: &mut Context<'_>, inbox: &mut Inbox<'_>) {
-        let (before, left) = (inbox.len(), self.receiver.left());
-        let consumed = self.feed(chunk, inbox);
-        // The rest of one message says nothing about those that follow, and the
-        // beginning of another one not enough.
-        let parts = left + self.receiver.begun();
-        let whole = consumed.saturating_sub(usize::try_from(parts).unwrap_or(usize::MAX));
-        let events = (inbox.len() - before).saturating_sub(usize::from(left > 0));
-        self.expect(whole, events);
-        if consumed < chunk.len() {
-            self.set_backlog(chunk[consumed..].to_vec());
-            cx.waker().wake_by_ref();
-        }
-    }
-
     fn fail(&mut self, errno: i32, inbox: &mut Inbox<'_>) {
         self.ended = true;
         inbox.row(RowKind::Failed, 0, 0, errno.unsigned_abs() as usize);
     }
-}
-
-/// Reads at most `limit` bytes into `room`; what follows goes into `buffer`,
-/// unless `room` is limited. Returns how much of `room` was offered, how much
-/// in all, and how much was read.
-fn read(
-    socket: &OwnedFd,
-    room: &mut [u8],
-    limit: usize,
-    buffer: &mut [u8],
-) -> (usize, usize, io::Result<usize>) {
-    if room.is_empty() {
-        return (0, buffer.len(), receive(socket, buffer));
-    }
-    let room_len = room.len().min(limit);
-    if room_len < room.len() {
-        return (room_len, room_len, receive(socket, &mut room[..room_len]));
-    }
-    let size = room_len + buffer.len();
-    let mut parts = [IoSliceMut::new(room), IoSliceMut::new(buffer)];
-    let read = rustix::io::readv(socket, &mut parts);
-    (room_len, size, read.map_err(io::Error::from))
-}
-
-/// Reads at most `limit` bytes into the tail of `inbox`; returns what [`read`]
-/// does.
-fn read_within(
-    socket: &OwnedFd,
-    limit: usize,
-    inbox: &mut Inbox<'_>,
-) -> (usize, usize, io::Result<usize>) {
-    let tail = inbox.tail();
-    let size = tail.len().min(limit);
-    (0, size, receive(socket, &mut tail[..size]))
-}
-
-/// Takes received bytes from the kernel. (rustix makes system calls without
-/// the detour of libc's functions, which prepare for the thread's
-/// cancellation; that takes as long as it takes to decode a small message.)
-fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
-    let (_, len) = recv(socket, buffer, RecvFlags::empty())?;
-    Ok(len)
 }

@@ -260,22 +260,23 @@ impl Home {
     /// connection has read. Returns how many bytes were consumed.
     pub fn feed(&mut self, id: u32, chunk: &[u8], inbox: &mut Inbox<'_>) -> usize {
         match self.resident(id) {
-            Some(resident) => resident.connection.feed(chunk, inbox),
+            Some(resident) => resident.connection.intake().feed(chunk, inbox),
             None => chunk.len(),
         }
     }
 
-    /// Changes what the decoder of `id` accepts; see [`Connection::set_limits`].
+    /// Changes what the decoder of `id` accepts; see [`Receiver::set_limits`].
     pub fn set_limits(&mut self, id: u32, limits: ReceiverConfig) {
         if let Some(resident) = self.resident(id) {
-            resident.connection.set_limits(limits);
+            resident.connection.intake().set_limits(limits);
         }
     }
 
-    /// Says who decompresses for `id`; see [`Connection::decide_inflating`].
+    /// Says who decompresses for `id`; see
+    /// [`Intake::decide_inflating`](super::intake::Intake::decide_inflating).
     pub fn decide_inflating(&mut self, id: u32, here: bool) -> Vec<u8> {
         match self.resident(id) {
-            Some(resident) => resident.connection.decide_inflating(here),
+            Some(resident) => resident.connection.intake().decide_inflating(here),
             None => Vec::new(),
         }
     }
@@ -311,9 +312,9 @@ impl Home {
     }
 
     /// A connection's count of the message being received.
-    pub fn total_payload_length(&self, id: u32) -> Option<u64> {
-        let resident = self.residents.get(id as usize)?.as_ref()?;
-        Some(resident.connection.total_payload_length())
+    pub fn total_payload_length(&mut self, id: u32) -> Option<u64> {
+        let resident = self.resident(id)?;
+        Some(resident.connection.intake().total_payload_length())
     }
 
     /// Lets all connections go.

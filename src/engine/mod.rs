@@ -16,6 +16,8 @@ pub mod driver;
 pub mod home;
 pub mod inbox;
 #[cfg(target_os = "linux")]
+pub mod intake;
+#[cfg(target_os = "linux")]
 pub mod listener;
 #[cfg(target_os = "linux")]
 pub mod lobby;

@@ -46,23 +46,23 @@ pub fn apply_mask(data: &mut [u8], key: [u8; 4], phase: usize) {
 
     let key = rotate(key, phase);
     let word = widen(key);
-    let mut blocks = data.chunks_exact_mut(BLOCK);
+    let (blocks, rest) = data.as_chunks_mut::<BLOCK>();
 
-    for block in &mut blocks {
-        for lane in block.chunks_exact_mut(WORD) {
-            mask_word(lane.try_into().expect("a lane is one word"), word);
+    for block in blocks {
+        for lane in block.as_chunks_mut().0 {
+            mask_word(lane, word);
         }
     }
 
     // Blocks and words are multiples of the key's length: no rotation between
     // the loops.
-    let mut words = blocks.into_remainder().chunks_exact_mut(WORD);
+    let (words, rest) = rest.as_chunks_mut();
 
-    for lane in &mut words {
-        mask_word(lane.try_into().expect("a lane is one word"), word);
+    for lane in words {
+        mask_word(lane, word);
     }
 
-    for (index, byte) in words.into_remainder().iter_mut().enumerate() {
+    for (index, byte) in rest.iter_mut().enumerate() {
         *byte ^= key[index & 3];
     }
 }
@@ -83,15 +83,15 @@ pub fn copy_masked(dst: &mut [u8], src: &[u8], key: [u8; 4], phase: usize) {
 
     let key = rotate(key, phase);
     let word = widen(key);
-    let from = src.chunks_exact(BLOCK);
-    let to = dst.chunks_exact_mut(BLOCK);
+    let from = src.as_chunks::<BLOCK>().0;
+    let to = dst.as_chunks_mut::<BLOCK>().0;
 
-    for (to, from) in to.zip(from) {
-        let lanes = to.chunks_exact_mut(WORD).zip(from.chunks_exact(WORD));
+    for (to, from) in to.iter_mut().zip(from) {
+        let lanes = to.as_chunks_mut().0.iter_mut().zip(from.as_chunks().0);
 
         for (to, from) in lanes {
-            to.copy_from_slice(from);
-            mask_word(to.try_into().expect("a lane is one word"), word);
+            *to = *from;
+            mask_word(to, word);
         }
     }
 
@@ -117,12 +117,12 @@ fn copy_words(dst: &mut [u8], src: &[u8], key: [u8; 4]) {
     if let Some(last) = src.last_chunk() {
         let word = widen(key);
         let last = u64::from_ne_bytes(*last) ^ widen(end);
-        let words = dst.chunks_exact_mut(WORD).zip(src.chunks_exact(WORD));
+        let words = dst.as_chunks_mut().0.iter_mut().zip(src.as_chunks().0);
 
         // The compiler unrolls this when it knows that there are few.
         for (to, from) in words.take(BLOCK / WORD - 1) {
-            to.copy_from_slice(from);
-            mask_word(to.try_into().expect("a lane is one word"), word);
+            *to = *from;
+            mask_word(to, word);
         }
 
         if let Some(to) = dst.last_chunk_mut() {
