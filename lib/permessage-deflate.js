@@ -2,11 +2,11 @@
 
 const zlib = require('zlib');
 
+const Compressor = require('./compressor');
 const Limiter = require('./limiter');
+const StreamCompressor = require('./stream-compressor');
 const { concat } = require('./buffer-util');
 const { kStatusCode } = require('./constants');
-
-const FastBuffer = Buffer[Symbol.species];
 
 // The end of what a sync flush writes. It is the same for every message, so it
 // does not travel (RFC 7692, 7.2.1).
@@ -25,7 +25,7 @@ const kError = Symbol('error');
 let zlibLimiter;
 
 /**
- * The permessage-deflate extension (RFC 7692) on top of the zlib of Node.js.
+ * The permessage-deflate extension (RFC 7692).
  */
 class PerMessageDeflate {
   /**
@@ -354,41 +354,27 @@ class PerMessageDeflate {
     const endpoint = this._isServer ? 'server' : 'client';
 
     if (!this._deflate) {
-      this._deflate = zlib.createDeflateRaw({
+      const options = {
         ...this._options.zlibDeflateOptions,
         windowBits: getWindowBits(this.params, endpoint)
-      });
-      clearOutput(this._deflate);
-      this._deflate.on('data', deflateOnData);
+      };
+      const Implementation = Compressor.isFor(options)
+        ? Compressor
+        : StreamCompressor;
+
+      this._deflate = new Implementation(
+        options,
+        !this.params[`${endpoint}_no_context_takeover`]
+      );
     }
 
     const deflate = this._deflate;
 
     deflate[kCallback] = callback;
-    deflate.write(data);
 
-    deflate.flush(zlib.Z_SYNC_FLUSH, () => {
-      // Released in the meantime, and the callback has been called.
-      if (deflate !== this._deflate) return;
-
-      let result = getOutput(deflate);
-
-      if (fin) {
-        result = new FastBuffer(
-          result.buffer,
-          result.byteOffset,
-          result.length - TRAILER.length
-        );
-      }
-
+    deflate.compress(data, fin, (result) => {
       // From here on `cleanup()` has nobody to tell.
       deflate[kCallback] = null;
-      clearOutput(deflate);
-
-      if (fin && this.params[`${endpoint}_no_context_takeover`]) {
-        deflate.reset();
-      }
-
       callback(null, result);
     });
   }
@@ -521,17 +507,6 @@ function getOutput(stream) {
 function clearOutput(stream) {
   stream[kTotalLength] = 0;
   stream[kBuffers] = [];
-}
-
-/**
- * The listener of the `'data'` event of a compressor.
- *
- * @param {Buffer} chunk A part of the output
- * @private
- */
-function deflateOnData(chunk) {
-  this[kBuffers].push(chunk);
-  this[kTotalLength] += chunk.length;
 }
 
 /**

@@ -18,6 +18,7 @@
 #[cfg(target_os = "linux")]
 mod caller;
 mod codec;
+mod compressor;
 mod decoder;
 #[cfg(target_os = "linux")]
 mod engine;

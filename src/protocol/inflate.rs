@@ -2,7 +2,7 @@
 //!
 //! Called by the receiver. Knows messages and their fragments, no frames, and
 //! nothing of the negotiation but its outcome: a window size and whether the
-//! context is kept. What is sent is compressed by Node's zlib.
+//! context is kept.
 
 use flate2::{Decompress, FlushDecompress, Status};
 
@@ -10,7 +10,7 @@ use super::error::{InflateError, ProtocolError};
 
 /// What a sync flush ends with; left out on the wire at the end of a message
 /// and put back before decompression.
-const TRAILER: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
+pub(super) const TRAILER: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
 /// The size of the steps in which Node's zlib hands out decompressed data. The
 /// limit is looked at after each step, so the step decides which error a
@@ -23,7 +23,7 @@ const ROOM: usize = 256 * 1024;
 /// zlib has no window of 256 bytes for raw streams and takes the next larger
 /// one instead; so does Node. A decompressor with a larger window understands
 /// a stream made for a smaller one.
-fn supported_window(bits: u8) -> u8 {
+pub(super) fn supported_window(bits: u8) -> u8 {
     bits.clamp(9, 15)
 }
 

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod close;
+pub mod deflate;
 pub mod error;
 mod event;
 pub mod frame;
