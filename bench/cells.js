@@ -149,6 +149,20 @@ const connectCell = {
   targets: { rate: 2.5, cpu: 1.2 }
 };
 
+// Text of which a message can be made that is a quarter or less as long. Goals
+// of its own: it is not to be slower than ws, whatever the size.
+const deflateCells = [
+  ['1k-64c', '1 KiB, 64 connections', '--size 1024 --conns 64', true],
+  ['64k-8c', '64 KiB, 8 connections', '--size 65536 --conns 8', false]
+].map(([id, title, options, quick]) => ({
+  id: `deflate-${id}`,
+  title: `echo compressed JSON ${title}`,
+  work: 'deflate',
+  load: words(`echo ${options} --deflate 1`),
+  targets: { rate: 1 },
+  quick
+}));
+
 const QUICK_ECHO = 'echo-64b-64c';
 
 /**
@@ -246,7 +260,9 @@ function memoryCell(mode, targets) {
 
 /** @type {Cell[]} */
 const cells = [
-  ...[...messageCells, connectCell].map((cell) => serverCell('port', cell)),
+  ...[...messageCells, ...deflateCells, connectCell].map((cell) =>
+    serverCell('port', cell)
+  ),
   ...['server', 'noServer', 'unix'].flatMap((mode) =>
     messageCells.map((cell) => serverCell(mode, cell))
   ),

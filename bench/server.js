@@ -4,7 +4,8 @@
  * A server under test: node server.js <implementation> <mode> <work> [path]
  *
  *   mode  port, server, noServer, https, unix
- *   work  echo, ingest (one answer per 100 messages), broadcast
+ *   work  echo, deflate (the same with permessage-deflate), ingest (one answer
+ *         per 100 messages), broadcast
  *   path  the socket of mode unix, the folder with the certificate of https
  *
  * It prints a line of JSON when it listens, and ends when its input ends.
@@ -54,7 +55,11 @@ function createHttpServer() {
  */
 function createWebSocketServer(WebSocketServer) {
   if (mode === 'port') {
-    const wss = new WebSocketServer({ host: HOST, port: 0 });
+    const wss = new WebSocketServer({
+      host: HOST,
+      perMessageDeflate: work === 'deflate',
+      port: 0
+    });
 
     wss.on('listening', () => announce(wss.address().port));
     return wss;
@@ -86,10 +91,13 @@ function createWebSocketServer(WebSocketServer) {
 function serve({ WebSocketServer }) {
   const wss = createWebSocketServer(WebSocketServer);
 
+  const echo = (ws) => {
+    ws.on('message', (data, isBinary) => ws.send(data, { binary: isBinary }));
+  };
+
   const listeners = {
-    echo(ws) {
-      ws.on('message', (data, isBinary) => ws.send(data, { binary: isBinary }));
-    },
+    echo,
+    deflate: echo,
     ingest(ws) {
       let count = 0;
 
@@ -122,6 +130,11 @@ function serveUws(uws) {
   const behaviors = {
     echo: {
       message: (ws, data, isBinary) => void ws.send(data, isBinary)
+    },
+    deflate: {
+      // What ws does when it is not told otherwise: both sides keep a context.
+      compression: uws.DEDICATED_COMPRESSOR_256KB | uws.DEDICATED_DECOMPRESSOR,
+      message: (ws, data, isBinary) => void ws.send(data, isBinary, true)
     },
     ingest: {
       open: (ws) => {

@@ -46,7 +46,12 @@ pub struct Conn {
 
 impl Conn {
     /// Connects and shakes hands, blocking; then the socket does not block.
-    pub fn open(target: &Target, tls: Option<&tls::Config>, index: usize) -> io::Result<Self> {
+    pub fn open(
+        target: &Target,
+        tls: Option<&tls::Config>,
+        request: &[u8],
+        index: usize,
+    ) -> io::Result<Self> {
         let mut conn = Self {
             fd: target.connect(index)?,
             tls: tls.map(tls::session).transpose()?.map(Box::new),
@@ -58,12 +63,12 @@ impl Conn {
         let mut stream = Stream(conn.fd.as_fd());
         let (head, rest) = match &mut conn.tls {
             None => {
-                stream.write_all(handshake::REQUEST)?;
+                stream.write_all(request)?;
                 handshake::read_head(&mut stream)?
             }
             Some(session) => {
                 let mut stream = session.blocking(&mut stream);
-                stream.write_all(handshake::REQUEST)?;
+                stream.write_all(request)?;
                 handshake::read_head(&mut stream)?
             }
         };
@@ -77,10 +82,11 @@ impl Conn {
     pub fn open_all(
         target: &Target,
         tls: Option<&tls::Config>,
+        request: &[u8],
         count: usize,
     ) -> io::Result<Vec<Self>> {
         (0..count)
-            .map(|index| Self::open(target, tls, index))
+            .map(|index| Self::open(target, tls, request, index))
             .collect()
     }
 

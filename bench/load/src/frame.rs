@@ -1,12 +1,17 @@
 //! WebSocket frames: building them once, and counting those that arrive without
 //! copying their payload.
 
+use flate2::{Compress, Compression, FlushCompress};
+
 /// Opcode of a text frame.
 pub const TEXT: u8 = 1;
 /// Opcode of a binary frame.
 pub const BINARY: u8 = 2;
 /// Opcode of a close frame.
 pub const CLOSE: u8 = 8;
+
+/// The bit of a compressed message, beside the opcode.
+pub const RSV1: u8 = 0x40;
 
 /// Any key but zero: the server is to do the work of unmasking.
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
@@ -72,6 +77,37 @@ pub fn payload(size: usize, text: bool) -> Vec<u8> {
     let end = br#""}"#;
     out.resize(size.max(out.len() + end.len()) - end.len(), b'n');
     out.extend_from_slice(end);
+    out
+}
+
+/// About `size` bytes of JSON with as much repetition as records have.
+pub fn records(size: usize) -> Vec<u8> {
+    let noise = payload(size, false);
+    let mut out = b"[".to_vec();
+    for (index, four) in noise.chunks_exact(4).enumerate() {
+        let price = u32::from(four[0]) * 100 + u32::from(four[1]);
+        let record = format!(
+            r#"{{"id":{index},"symbol":"OX{:03}","bid":{price},"size":{}}},"#,
+            four[2], four[3]
+        );
+        if out.len() + record.len() > size {
+            break;
+        }
+        out.extend_from_slice(record.as_bytes());
+    }
+    out.pop();
+    out.push(b']');
+    out
+}
+
+/// The payload of a compressed message (RFC 7692, section 7.2.1) that refers to
+/// no other.
+pub fn deflate(data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(data.len() + data.len() / 8 + 64);
+    let mut stream = Compress::new(Compression::default(), false);
+    let done = stream.compress_vec(data, &mut out, FlushCompress::Sync);
+    assert!(done.is_ok() && stream.total_in() == data.len() as u64);
+    out.truncate(out.len() - 4);
     out
 }
 
@@ -202,6 +238,7 @@ mod tests {
     fn payloads_have_the_size_asked_for() {
         assert_eq!(payload(256, true).len(), 256);
         assert_eq!(payload(64, false).len(), 64);
+        assert!((950..=1024).contains(&records(1024).len()));
     }
 
     #[test]

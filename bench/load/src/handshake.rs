@@ -12,6 +12,15 @@ pub const REQUEST: &[u8] = b"GET / HTTP/1.1\r\n\
     Sec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: b3h3cyBiZW5jaCBrZXkuLg==\r\n\r\n";
 
+/// The same with an offer of permessage-deflate (RFC 7692).
+pub const DEFLATE_REQUEST: &[u8] = b"GET / HTTP/1.1\r\n\
+    Host: 127.0.0.1\r\n\
+    Upgrade: websocket\r\n\
+    Connection: Upgrade\r\n\
+    Sec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: b3h3cyBiZW5jaCBrZXkuLg==\r\n\
+    Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+
 /// The GUID of RFC 6455, section 1.3.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 

@@ -5,6 +5,7 @@
 use crate::args::Args;
 use crate::conn::{Conn, SCRATCH};
 use crate::frame;
+use crate::handshake::REQUEST;
 use crate::meter::Meter;
 use crate::net::{Poller, Target, Watch};
 use crate::tls;
@@ -20,7 +21,7 @@ pub fn run(args: &Args) -> io::Result<()> {
 
     let target = Target::from_args(args)?;
     let tls = tls::config(args)?;
-    let mut conns = Conn::open_all(&target, tls.as_ref(), args.number("conns", 500)?)?;
+    let mut conns = Conn::open_all(&target, tls.as_ref(), REQUEST, args.number("conns", 500)?)?;
     let receivers = conns.len() as u64;
     let mut poller = Poller::new()?;
     for (token, conn) in conns.iter().enumerate() {

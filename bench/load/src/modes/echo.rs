@@ -4,26 +4,34 @@
 use crate::args::Args;
 use crate::conn::{Conn, SCRATCH};
 use crate::frame;
+use crate::handshake::{DEFLATE_REQUEST, REQUEST};
 use crate::meter::Meter;
 use crate::net::{Poller, Target, Watch};
 use crate::tls;
 use std::io;
 use std::time::Instant;
 
-/// Options: `--conns`, `--size`, `--inflight`, `--text`, `--tls`, an address,
-/// and those of the meter.
+/// Options: `--conns`, `--size`, `--inflight`, `--text`, `--deflate`, `--tls`, an
+/// address, and those of the meter.
 pub fn run(args: &Args) -> io::Result<()> {
     let inflight: u64 = args.number("inflight", 1)?;
-    let text = args.flag("text");
-    let opcode = if text { frame::TEXT } else { frame::BINARY };
-    let payload = frame::payload(args.number("size", 64)?, text);
-    let single = frame::build(opcode, &payload, true);
+    let size = args.number("size", 64)?;
+    let (request, single) = if args.flag("deflate") {
+        let payload = frame::deflate(&frame::records(size));
+        let single = frame::build(frame::RSV1 | frame::TEXT, &payload, true);
+        (DEFLATE_REQUEST, single)
+    } else {
+        let text = args.flag("text");
+        let opcode = if text { frame::TEXT } else { frame::BINARY };
+        let payload = frame::payload(size, text);
+        (REQUEST, frame::build(opcode, &payload, true))
+    };
     let length = single.len() as u64;
     let frames = frame::repeat(&single, (length * inflight) as usize);
 
     let target = Target::from_args(args)?;
     let tls = tls::config(args)?;
-    let mut conns = Conn::open_all(&target, tls.as_ref(), args.number("conns", 1)?)?;
+    let mut conns = Conn::open_all(&target, tls.as_ref(), request, args.number("conns", 1)?)?;
     let mut poller = Poller::new()?;
     for (token, conn) in conns.iter_mut().enumerate() {
         poller.add(&conn, token, Watch::Edge)?;

@@ -5,6 +5,7 @@
 use crate::args::Args;
 use crate::conn::{Conn, SCRATCH};
 use crate::frame;
+use crate::handshake::REQUEST;
 use crate::net::{Poller, Target, Watch};
 use crate::process::{resident, Cpu};
 use crate::tls;
@@ -61,7 +62,7 @@ fn greet(
     index: usize,
     message: &[u8],
 ) -> io::Result<Conn> {
-    let mut conn = Conn::open(target, tls, index)?;
+    let mut conn = Conn::open(target, tls, REQUEST, index)?;
     conn.queue(message.len() as u64);
     conn.flush(message)?;
     let mut poller = Poller::new()?;
