@@ -5,7 +5,7 @@ const { AsyncResource } = require('async_hooks');
 const { isUint8Array } = require('util').types;
 
 const binding = require('./binding');
-const { setImmediate, setTimeout } = require('./scheduling');
+const { setImmediate } = require('./scheduling');
 
 const { Z_DEFAULT_CHUNK, Z_DEFAULT_COMPRESSION, Z_MIN_CHUNK } = zlib.constants;
 
@@ -29,32 +29,18 @@ const RANGES = {
  */
 const SMALL = 4 * 1024;
 
-/** After so many milliseconds without a message the context is forgotten. */
-const IDLE = 30 * 1000;
-
 /**
- * Those with a context that they may forget.
+ * The compressors, which all connections share, by level and window.
  *
- * @type {Set<Compressor>}
- */
-const active = new Set();
-
-/** Whether the next look at them is planned. */
-let isWatched = false;
-
-/**
- * What all use for messages that are neither long nor fragmented, if no context
- * is kept; by level and window.
- *
- * @type {Map<String, binding.Compressor>}
+ * @type {Map<String, binding.Deflaters>}
  */
 const shared = new Map();
 
 /**
- * A compressor for the messages of a connection.
+ * What compresses the messages of a connection.
  *
- * It takes a quarter of a megabyte, but only as long as it is used: a sender may
- * start with an empty window whenever it likes (RFC 7692, 7.1.1).
+ * zlib's compressors, of a quarter of a megabyte each, are not its own: all it
+ * has is the last 32 KiB that it has sent, and that only if it may refer to them.
  */
 class Compressor extends AsyncResource {
   /**
@@ -94,14 +80,13 @@ class Compressor extends AsyncResource {
     const level =
       this._level === Z_DEFAULT_COMPRESSION ? DEFAULT_LEVEL : this._level;
 
-    this.settings = [level, options.windowBits];
-    this.native = new binding.Compressor(...this.settings);
-    this.keepsContext = keepsContext;
-    this.isInMessage = false;
+    this.native = new binding.Compressor(
+      getShared(level, options.windowBits),
+      !keepsContext
+    );
     this.waiting = [];
     this.isClosed = false;
     this.isBusy = false;
-    this.isRecent = false;
   }
 
   /**
@@ -126,25 +111,15 @@ class Compressor extends AsyncResource {
    */
   start() {
     const [bytes, fin, callback] = this.waiting.shift();
-    const isSmall = bytes.length <= SMALL;
-    const isWhole = fin && !this.isInMessage;
 
-    this.isInMessage = !fin;
     this.isBusy = true;
 
-    const isShared = isSmall && isWhole && !this.keepsContext;
-    const native = isShared ? getShared(this.settings) : this.native;
-    const finish = (result) => {
-      if (isShared) native.reset();
-      else if (fin && !this.keepsContext) native.clear();
-      this.finish(result, callback);
-    };
-
-    if (this.keepsContext) watch(this);
-
-    if (isSmall) {
+    if (bytes.length <= SMALL) {
       setImmediate(() => {
-        finish(this.isClosed ? null : native.compress(bytes, fin));
+        this.finish(
+          this.isClosed ? null : this.native.compress(bytes, fin),
+          callback
+        );
       });
       return;
     }
@@ -152,8 +127,8 @@ class Compressor extends AsyncResource {
     //
     // What the callback throws is not a rejection.
     //
-    native.compressElsewhere(bytes, fin).then(
-      (result) => setImmediate(finish, result),
+    this.native.compressElsewhere(bytes, fin).then(
+      (result) => setImmediate(() => this.finish(result, callback)),
       (err) => {
         setImmediate(() => {
           throw err;
@@ -188,7 +163,6 @@ class Compressor extends AsyncResource {
    */
   close() {
     this.isClosed = true;
-    active.delete(this);
     if (!this.isBusy) this.native.clear();
   }
 }
@@ -196,55 +170,21 @@ class Compressor extends AsyncResource {
 module.exports = Compressor;
 
 /**
- * Takes note that a compressor has a context.
+ * Gets the compressors that all share.
  *
- * @param {Compressor} compressor The compressor
+ * @param {Number} level The level
+ * @param {Number} windowBits The base-2 logarithm of the size of the window
+ * @return {binding.Deflaters} The compressors
  * @private
  */
-function watch(compressor) {
-  compressor.isRecent = true;
-  active.add(compressor);
-  if (!isWatched) setTimeout(sweep, IDLE).unref();
-  isWatched = true;
-}
+function getShared(level, windowBits) {
+  const key = `${level}/${windowBits}`;
 
-/**
- * Has those that have not been used since the last time forget their context.
- *
- * @private
- */
-function sweep() {
-  for (const compressor of active) {
-    if (compressor.isRecent || compressor.isBusy) {
-      compressor.isRecent = false;
-    } else {
-      active.delete(compressor);
-      compressor.native.clear();
-    }
+  if (!shared.has(key)) {
+    shared.set(key, new binding.Deflaters(level, windowBits));
   }
 
-  isWatched = active.size > 0;
-  if (isWatched) setTimeout(sweep, IDLE).unref();
-}
-
-/**
- * Gets the compressor that all use that keep no context.
- *
- * @param {Number[]} settings The level, and the base-2 logarithm of the window's
- *     size
- * @return {binding.Compressor} The compressor
- * @private
- */
-function getShared(settings) {
-  const key = settings.join();
-  let native = shared.get(key);
-
-  if (native === undefined) {
-    native = new binding.Compressor(...settings);
-    shared.set(key, native);
-  }
-
-  return native;
+  return shared.get(key);
 }
 
 /**

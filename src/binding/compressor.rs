@@ -1,5 +1,5 @@
-//! The compressor of one connection as JavaScript holds it, see
-//! `lib/compressor.js`.
+//! Compression as JavaScript holds it, see `lib/compressor.js`: compressors that
+//! all connections share, and what each of these has sent.
 //!
 //! Compresses what is short at once, and what is long on a thread of the pool.
 //! Knows nothing of when that is done.
@@ -11,48 +11,72 @@ use napi::{Env, Error, ScopedTask, Status};
 use napi_derive::napi;
 
 use super::memory::Memory;
+use crate::protocol::context::Context;
 use crate::protocol::deflate::Deflater;
 
-/// A quarter of a megabyte, which is there only while there is a context to keep.
+/// How many compressors are kept for the next messages: as many as libuv has
+/// threads, and one for this one.
+const KEPT: usize = 5;
+
+/// What is locked is held for a few moments, or by one thread at a time anyway.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Compressors for a level and a window size.
+#[napi]
 #[derive(Clone)]
-struct Context {
+pub struct Deflaters {
     level: u8,
     window_bits: u8,
-    deflater: Arc<Mutex<Option<Deflater>>>,
-}
-
-impl Context {
-    /// Never contended: JavaScript waits for the end of one call before the next.
-    fn lock(&self) -> MutexGuard<'_, Option<Deflater>> {
-        self.deflater.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn compress(&self, data: &[u8], fin: bool) -> Result<Vec<u8>> {
-        let mut deflater = self.lock();
-        let deflater = deflater.get_or_insert_with(|| Deflater::new(self.level, self.window_bits));
-        let compressed = deflater.compress(data, fin);
-        compressed.ok_or_else(|| Error::from_status(Status::GenericFailure))
-    }
-}
-
-/// A compressor, with the context of the messages so far.
-#[napi]
-pub struct Compressor {
-    context: Context,
+    idle: Arc<Mutex<Vec<Deflater>>>,
 }
 
 #[napi]
-impl Compressor {
-    /// A compressor with zlib's `level` (0 to 9) and a window of `window_bits` (8
+impl Deflaters {
+    /// Compressors with zlib's `level` (0 to 9) and a window of `window_bits` (8
     /// to 15).
     #[napi(constructor)]
     pub fn new(level: u32, window_bits: u32) -> Self {
         Self {
-            context: Context {
-                level: level as u8,
-                window_bits: window_bits as u8,
-                deflater: Arc::default(),
-            },
+            level: level as u8,
+            window_bits: window_bits as u8,
+            idle: Arc::default(),
+        }
+    }
+
+    fn compress(&self, context: &Mutex<Context>, data: &[u8], fin: bool) -> Result<Vec<u8>> {
+        let idle = lock(&self.idle).pop();
+        let mut deflater = idle.unwrap_or_else(|| Deflater::new(self.level, self.window_bits));
+        let mut context = lock(context);
+        let compressed = deflater.compress(context.before(data.len()), data, fin);
+        context.add(data, fin);
+
+        let mut idle = lock(&self.idle);
+        if idle.len() < KEPT {
+            idle.push(deflater);
+        }
+        compressed.ok_or_else(|| Error::from_status(Status::GenericFailure))
+    }
+}
+
+/// What compresses the messages of one connection.
+#[napi]
+pub struct Compressor {
+    deflaters: Deflaters,
+    context: Arc<Mutex<Context>>,
+}
+
+#[napi]
+impl Compressor {
+    /// A compressor at the beginning of a connection. With `no_takeover`, it
+    /// forgets messages when they are complete.
+    #[napi(constructor)]
+    pub fn new(deflaters: &Deflaters, no_takeover: bool) -> Self {
+        let context = Context::new(deflaters.window_bits, no_takeover);
+        Self {
+            deflaters: deflaters.clone(),
+            context: Arc::new(Mutex::new(context)),
         }
     }
 
@@ -64,38 +88,33 @@ impl Compressor {
         data: Memory<'_, u8>,
         fin: bool,
     ) -> Result<BufferSlice<'env>> {
-        BufferSlice::copy_from(env, self.context.compress(&data, fin)?)
+        let compressed = self.deflaters.compress(&self.context, &data, fin)?;
+        BufferSlice::copy_from(env, compressed)
     }
 
     /// The same, on another thread. `data` is copied: JavaScript may go on to
-    /// change it.
+    /// change it. To be waited for before the next call.
     #[napi]
     pub fn compress_elsewhere(&self, data: Memory<'_, u8>, fin: bool) -> AsyncTask<Compression> {
         AsyncTask::new(Compression {
+            deflaters: self.deflaters.clone(),
             context: self.context.clone(),
             data: data.to_vec(),
             fin,
         })
     }
 
-    /// Forgets the messages so far.
-    #[napi]
-    pub fn reset(&self) {
-        if let Some(deflater) = self.context.lock().as_mut() {
-            deflater.reset();
-        }
-    }
-
     /// Forgets the messages so far, and frees the memory.
     #[napi]
     pub fn clear(&self) {
-        *self.context.lock() = None;
+        lock(&self.context).clear();
     }
 }
 
 /// A fragment that is compressed on another thread.
 pub struct Compression {
-    context: Context,
+    deflaters: Deflaters,
+    context: Arc<Mutex<Context>>,
     data: Vec<u8>,
     fin: bool,
 }
@@ -105,7 +124,7 @@ impl<'task> ScopedTask<'task> for Compression {
     type JsValue = BufferSlice<'task>;
 
     fn compute(&mut self) -> Result<Vec<u8>> {
-        self.context.compress(&self.data, self.fin)
+        self.deflaters.compress(&self.context, &self.data, self.fin)
     }
 
     fn resolve(&mut self, env: &'task Env, output: Vec<u8>) -> Result<BufferSlice<'task>> {

@@ -1,9 +1,8 @@
 //! permessage-deflate's compression (RFC 7692, section 7.2.1).
 //!
-//! Called by the binding. Knows messages and their fragments, no frames, and
-//! nothing of the negotiation but its outcome: a window size. Whether the
-//! context is kept between messages is the caller's business: a sender may
-//! forget it whenever it likes.
+//! Called by the binding. Knows fragments of messages, no frames, and nothing of
+//! connections: one compressor, which is large, serves many, and is told each
+//! time what has gone before.
 
 use flate2::{Compress, Compression, FlushCompress};
 
@@ -12,14 +11,14 @@ use super::inflate::{supported_window, TRAILER};
 /// Room in which a flush should not end: what marks its end would be repeated.
 const FLUSH: usize = 16;
 
-/// Compresses messages.
+/// Compresses fragments of messages.
 #[derive(Debug)]
 pub struct Deflater {
     stream: Compress,
 }
 
 impl Deflater {
-    /// A compressor with zlib's `level` (0 to 9), for a peer that expects a window
+    /// A compressor with zlib's `level` (0 to 9), for peers that expect a window
     /// of `window_bits` (8 to 15).
     pub fn new(level: u8, window_bits: u8) -> Self {
         let level = Compression::new(level.min(9).into());
@@ -30,17 +29,18 @@ impl Deflater {
         }
     }
 
-    /// Compresses one fragment of a message; `fin` says that it is the last one.
+    /// Compresses a fragment; `fin` says that it is the last one of its message.
+    /// `before` is the end of what the peer has decompressed so far, or nothing.
     /// `None` if zlib refuses, which it has no reason for.
-    pub fn compress(&mut self, data: &[u8], fin: bool) -> Option<Vec<u8>> {
+    pub fn compress(&mut self, before: &[u8], data: &[u8], fin: bool) -> Option<Vec<u8>> {
+        self.stream.reset();
+        if !before.is_empty() {
+            self.stream.set_dictionary(before).ok()?;
+        }
+
         // Most of what is worth compressing becomes half as long.
         let mut out = Vec::with_capacity(data.len() / 2 + 4 * FLUSH);
         let start = self.stream.total_in();
-
-        if data.is_empty() {
-            // After this zlib does not take the flush for a repetition.
-            self.step(data, FlushCompress::None, &mut out)?;
-        }
 
         loop {
             if out.capacity() - out.len() < FLUSH {
@@ -49,7 +49,10 @@ impl Deflater {
 
             let (len, room) = (out.len(), out.capacity());
             let used = (self.stream.total_in() - start) as usize;
-            self.step(data.get(used..)?, FlushCompress::Sync, &mut out)?;
+            let rest = data.get(used..)?;
+            self.stream
+                .compress_vec(rest, &mut out, FlushCompress::Sync)
+                .ok()?;
             let now_used = (self.stream.total_in() - start) as usize;
 
             // A full buffer may hide more output.
@@ -66,20 +69,12 @@ impl Deflater {
         }
         Some(out)
     }
-
-    fn step(&mut self, data: &[u8], flush: FlushCompress, out: &mut Vec<u8>) -> Option<()> {
-        self.stream.compress_vec(data, out, flush).ok().map(drop)
-    }
-
-    /// Forgets the messages so far.
-    pub fn reset(&mut self) {
-        self.stream.reset();
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::context::Context;
     use crate::protocol::inflate::Inflater;
 
     /// Bytes that compress well, or not at all.
@@ -108,12 +103,14 @@ mod tests {
             for level in 0..=9 {
                 let mut deflater = Deflater::new(level, window_bits);
                 let mut inflater = Inflater::new(window_bits, false);
+                let mut context = Context::new(window_bits, false);
                 for len in [0, 1, 5, 300, 1000, 40_000, 0, 0, 70_000, 3] {
                     let data = sample(len, len as u32 + u32::from(level));
-                    let compressed = deflater.compress(&data, true).unwrap();
+                    let compressed = deflater.compress(context.before(len), &data, true);
                     let mut out = Vec::new();
-                    inflate(&mut inflater, &compressed, true, &mut out);
+                    inflate(&mut inflater, &compressed.unwrap(), true, &mut out);
                     assert!(out == data, "{window_bits} {level} {len}");
+                    context.add(&data, true);
                 }
             }
         }
@@ -125,12 +122,15 @@ mod tests {
         let mut inflater = Inflater::new(15, false);
         let data = sample(10_000, 1);
         for pieces in [1, 2, 7, 100] {
-            let mut out = Vec::new();
+            let (mut out, mut context) = (Vec::new(), Context::new(15, true));
             let fragments = data.chunks(data.len() / pieces);
             let last = fragments.len() - 1;
             for (index, fragment) in fragments.enumerate() {
-                let compressed = deflater.compress(fragment, index == last).unwrap();
-                inflate(&mut inflater, &compressed, index == last, &mut out);
+                let fin = index == last;
+                let before = context.before(fragment.len());
+                let compressed = deflater.compress(before, fragment, fin).unwrap();
+                inflate(&mut inflater, &compressed, fin, &mut out);
+                context.add(fragment, fin);
             }
             assert!(out == data);
         }
@@ -139,27 +139,26 @@ mod tests {
     #[test]
     fn an_empty_message_is_one_byte() {
         let mut deflater = Deflater::new(6, 15);
-        for _ in 0..3 {
-            assert_eq!(deflater.compress(&[], true).unwrap(), [0]);
+        for before in [&b""[..], b"before"] {
+            assert_eq!(deflater.compress(before, &[], true).unwrap(), [0]);
         }
     }
 
     #[test]
-    fn the_context_makes_repetitions_shorter_until_it_is_forgotten() {
+    fn what_is_known_makes_repetitions_shorter() {
         let mut deflater = Deflater::new(6, 15);
         let data = sample(500, 2);
-        let first = deflater.compress(&data, true).unwrap();
-        let again = deflater.compress(&data, true).unwrap();
+        let first = deflater.compress(&[], &data, true).unwrap();
+        let again = deflater.compress(&data, &data, true).unwrap();
         assert!(again.len() < first.len() / 4);
-        deflater.reset();
-        assert_eq!(deflater.compress(&data, true).unwrap(), first);
+        assert_eq!(deflater.compress(&[], &data, true).unwrap(), first);
     }
 
     #[test]
     fn what_cannot_be_compressed_grows_by_little() {
         let mut deflater = Deflater::new(6, 15);
         let data = sample(1_000_000, 0);
-        let compressed = deflater.compress(&data, true).unwrap();
+        let compressed = deflater.compress(&[], &data, true).unwrap();
         assert!(compressed.len() < data.len() + data.len() / 1000);
     }
 }

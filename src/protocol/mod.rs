@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod close;
+pub mod context;
 pub mod deflate;
 pub mod error;
 mod event;
