@@ -258,6 +258,15 @@ function memoryCell(mode, targets) {
   };
 }
 
+const deflateMemoryCell = {
+  ...memoryCell('port', { bytesRatio: 1 }),
+  name: 'memory/deflate',
+  title: 'memory of an idle connection after a compressed message',
+  work: 'deflate',
+  load: words('idle --conns 1000 --warm 200 --size 1024 --deflate 1'),
+  quick: false
+};
+
 /** @type {Cell[]} */
 const cells = [
   ...[...messageCells, ...deflateCells, connectCell].map((cell) =>
@@ -283,7 +292,8 @@ const cells = [
   ),
   clientCell('send', 'send-128b', 'send 128 B flat out', '--size 128', 3),
   memoryCell('port', { bytes: 2000 }),
-  memoryCell('server', { bytesRatio: 1 })
+  memoryCell('server', { bytesRatio: 1 }),
+  deflateMemoryCell
 ];
 
 /**

@@ -210,7 +210,8 @@ function panel(left, title, field, lines) {
 }
 
 /**
- * Draws the memory of an idle connection as bars.
+ * Draws the memory of an idle connection as bars, relative to the longest of
+ * each cell.
  *
  * @param {Number} top Where to begin
  * @param {Object[]} rows The rows of the CSV
@@ -221,7 +222,12 @@ function memory(top, rows) {
 
   if (!bars.length) return { height: 0, out: [] };
 
-  const most = Math.max(...bars.map((row) => row.bytes_per_connection));
+  const most = {};
+
+  for (const { cell, bytes_per_connection: bytes } of bars) {
+    most[cell] = Math.max(most[cell] || 0, bytes);
+  }
+
   const out = [
     text(LABELS, top + 16, 'resident bytes per idle connection', 'quiet')
   ];
@@ -229,7 +235,7 @@ function memory(top, rows) {
   bars.forEach((row, i) => {
     const y = top + 26 + i * ROW;
     const bytes = row.bytes_per_connection;
-    const width = (bytes / most) * (WIDTH - LABELS - GAP - 60);
+    const width = (bytes / most[row.cell]) * (WIDTH - LABELS - GAP - 60);
     const { title } = implementations[row.implementation];
     const mode = row.cell.split('/')[1];
 

@@ -10,6 +10,7 @@ mod conn;
 mod frame;
 mod handshake;
 mod histogram;
+mod message;
 mod meter;
 mod modes;
 mod net;

@@ -4,28 +4,21 @@
 use crate::args::Args;
 use crate::conn::{Conn, SCRATCH};
 use crate::frame;
-use crate::handshake::{DEFLATE_REQUEST, REQUEST};
+use crate::message::Message;
 use crate::meter::Meter;
 use crate::net::{Poller, Target, Watch};
 use crate::tls;
 use std::io;
 use std::time::Instant;
 
-/// Options: `--conns`, `--size`, `--inflight`, `--text`, `--deflate`, `--tls`, an
-/// address, and those of the meter.
+/// Options: `--conns`, `--inflight`, `--tls`, an address, and those of the message
+/// and the meter.
 pub fn run(args: &Args) -> io::Result<()> {
     let inflight: u64 = args.number("inflight", 1)?;
-    let size = args.number("size", 64)?;
-    let (request, single) = if args.flag("deflate") {
-        let payload = frame::deflate(&frame::records(size));
-        let single = frame::build(frame::RSV1 | frame::TEXT, &payload, true);
-        (DEFLATE_REQUEST, single)
-    } else {
-        let text = args.flag("text");
-        let opcode = if text { frame::TEXT } else { frame::BINARY };
-        let payload = frame::payload(size, text);
-        (REQUEST, frame::build(opcode, &payload, true))
-    };
+    let Message {
+        request,
+        frame: single,
+    } = Message::from_args(args)?;
     let length = single.len() as u64;
     let frames = frame::repeat(&single, (length * inflight) as usize);
 

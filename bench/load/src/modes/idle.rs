@@ -4,8 +4,7 @@
 
 use crate::args::Args;
 use crate::conn::{Conn, SCRATCH};
-use crate::frame;
-use crate::handshake::REQUEST;
+use crate::message::Message;
 use crate::net::{Poller, Target, Watch};
 use crate::process::{resident, Cpu};
 use crate::tls;
@@ -16,15 +15,15 @@ use std::time::{Duration, Instant};
 /// How long a connection may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Options: `--conns`, `--warm`, `--size`, `--settle` (ms before memory is
-/// read), `--window` (ms in which idle CPU time is counted), `--pid`, an address.
+/// Options: `--conns`, `--warm`, `--settle` (ms before memory is read), `--window`
+/// (ms in which idle CPU time is counted), `--pid`, an address, and those of the
+/// message.
 pub fn run(args: &Args) -> io::Result<()> {
     let pid = args.number("pid", 0)?;
     let count: usize = args.number("conns", 5_000)?;
     let settle = args.millis("settle", 1_000)?;
     let window = args.millis("window", 1_000)?;
-    let payload = frame::payload(args.number("size", 64)?, false);
-    let message = frame::build(frame::BINARY, &payload, true);
+    let message = Message::from_args(args)?;
     let target = Target::from_args(args)?;
     let tls = tls::config(args)?;
 
@@ -60,11 +59,11 @@ fn greet(
     target: &Target,
     tls: Option<&tls::Config>,
     index: usize,
-    message: &[u8],
+    message: &Message,
 ) -> io::Result<Conn> {
-    let mut conn = Conn::open(target, tls, REQUEST, index)?;
-    conn.queue(message.len() as u64);
-    conn.flush(message)?;
+    let mut conn = Conn::open(target, tls, message.request, index)?;
+    conn.queue(message.frame.len() as u64);
+    conn.flush(&message.frame)?;
     let mut poller = Poller::new()?;
     poller.add(&conn, 0, Watch::Input)?;
     let start = Instant::now();
