@@ -262,6 +262,40 @@ suite('compression', () => {
     deflate.cleanup();
   });
 
+  it('has no more calls under way than the limit says', async (t) => {
+    const child = new Child(t, process.execPath, [
+      '-e',
+      `const { PerMessageDeflate } = require(${JSON.stringify(
+        path.join(__dirname, '..')
+      )});
+       const { _compress } = PerMessageDeflate.prototype;
+       let most = 0;
+       let running = 0;
+
+       PerMessageDeflate.prototype._compress = function (data, fin, callback) {
+         most = Math.max(most, ++running);
+         _compress.call(this, data, fin, (...args) => {
+           running--;
+           callback(...args);
+         });
+       };
+
+       for (let i = 0; i < 8; i++) {
+         const deflate = new PerMessageDeflate({
+           concurrencyLimit: i === 0 ? 3 : 5,
+           isServer: true
+         });
+
+         deflate.params = {};
+         deflate.compress('x'.repeat(10000), true, () => {
+           if (i === 7) console.log(most);
+         });
+       }`
+    ]);
+
+    assert.equal(await child.next(), 3);
+  });
+
   it('takes little memory for each connection', async () => {
     const all = [];
     const before = process.memoryUsage.rss();

@@ -13,6 +13,7 @@ const { stats } = require('../lib/native');
 
 const { closePayload, masked } = require('./helpers/frames');
 const { upgradeRequest } = require('./helpers/handshake');
+const { settle } = require('./helpers/pair');
 const { delay, once, suite, until } = require('./helpers/suite');
 const { RawPeer } = require('./helpers/wire');
 
@@ -45,7 +46,7 @@ async function serve(t, options) {
   });
 
   await once(wss, 'listening');
-  await delay(10);
+  await settle();
   return { wss, port: wss.address().port };
 }
 
@@ -440,7 +441,7 @@ suite('listener', () => {
 
     t.after(() => wss.close());
     await once(wss, 'listening');
-    await delay(10);
+    await settle();
 
     const { ws } = await accept(t, { wss, port: wss.address().port });
 

@@ -58,19 +58,6 @@ async function run(program, setup = '') {
 }
 
 /**
- * Starts a server whose connections the native listener accepts, if there is one.
- *
- * @param {TestContext} t The context of the test
- * @return {Promise<Object>} What `serve()` gives
- */
-async function serveOnPort(t) {
-  const served = await serve(t);
-
-  await delay(20);
-  return served;
-}
-
-/**
  * Opens connections of bare sockets to a server.
  *
  * @param {TestContext} t The context of the test
@@ -399,7 +386,7 @@ suite('surroundings', () => {
   });
 
   it('answers a long request in full', async (t) => {
-    const { wss, target } = await serveOnPort(t);
+    const { wss, target } = await serve(t);
     const peer = await RawPeer.connect(t, target);
     const connection = once(wss, 'connection');
     const protocol = 'p'.repeat(7000);
@@ -415,7 +402,7 @@ suite('surroundings', () => {
   });
 
   it("announces who comes back after the 'close' of before", async (t) => {
-    const { wss, url } = await serveOnPort(t);
+    const { wss, url } = await serve(t);
     let open = 0;
     let most = 0;
 
@@ -458,7 +445,7 @@ suite('surroundings', () => {
   });
 
   it('gives the socket of a request to proxies and copies of it', async (t) => {
-    const { wss, target } = await serveOnPort(t);
+    const { wss, target } = await serve(t);
     const connection = once(wss, 'connection');
 
     await RawPeer.open(t, target);

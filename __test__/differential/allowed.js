@@ -30,7 +30,6 @@ const ALLOWED = [
     keys: [
       '_addInflated',
       '_collect',
-      '_convert',
       '_createError',
       '_decideInflating',
       '_decode',

@@ -1,12 +1,13 @@
 'use strict';
 
 //
-// Runs every scenario on ws and on this package, with both of its drivers, and
-// compares what the scenarios wrote down, line by line.
+// Runs every scenario on ws and on this package, with both of its drivers and
+// both ways in which the native one gets connections, and compares what the
+// scenarios wrote down, line by line.
 //
 
 const { spawn } = require('child_process');
-const { strictEqual, deepStrictEqual } = require('assert');
+const { deepStrictEqual, ok, strictEqual } = require('assert');
 const fs = require('fs');
 const path = require('path');
 const test = require('node:test');
@@ -21,8 +22,12 @@ const PACKAGE = path.join(__dirname, '..', '..');
 const SILENCE = 15000;
 
 const DRIVERS = {
-  native: { OXWS_DRIVER: undefined },
-  stream: { OXWS_DRIVER: 'stream' }
+  'native driver': { OXWS_DRIVER: undefined },
+  'native driver, adopted sockets': {
+    OXWS_DRIVER: undefined,
+    DIFFERENTIAL_HASTE: '1'
+  },
+  'stream driver': { OXWS_DRIVER: 'stream' }
 };
 
 /**
@@ -107,6 +112,19 @@ async function runFile(module, file, count, env = {}) {
   return result;
 }
 
+/**
+ * Checks that a scenario has done with ws what it was meant to do.
+ *
+ * @param {Object} log Its log
+ */
+function assertComplete(log) {
+  strictEqual(log.death, undefined);
+
+  for (const line of log.process || []) {
+    ok(!/^(scenario failed|timed out)/.test(line), line);
+  }
+}
+
 for (const name of fs.readdirSync(SCENARIOS).sort()) {
   const file = path.join(SCENARIOS, name);
   const scenarios = require(file);
@@ -124,7 +142,8 @@ for (const name of fs.readdirSync(SCENARIOS).sort()) {
 
     for (const [i, driver] of Object.keys(DRIVERS).entries()) {
       for (const [j, title] of titles.entries()) {
-        await t.test(`${title} (${driver} driver)`, () => {
+        await t.test(`${title} (${driver})`, () => {
+          assertComplete(reference[j]);
           deepStrictEqual(results[i][j], reference[j]);
         });
       }

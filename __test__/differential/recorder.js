@@ -205,4 +205,4 @@ class Recorder {
   }
 }
 
-module.exports = { Recorder, describe, stable };
+module.exports = { Recorder, describe };

@@ -69,6 +69,17 @@ async function listen(t, server, ...address) {
 }
 
 /**
+ * Waits until connections to a server with a port, which has begun to listen, are
+ * accepted by the addon (if they ever are) instead of by the event loop.
+ *
+ * @return {Promise} Resolved then
+ * @public
+ */
+async function settle() {
+  for (let i = 0; i < 5; i++) await new Promise(setImmediate);
+}
+
+/**
  * Starts a WebSocket server in one of its forms.
  *
  * @param {TestContext} t The context of the test
@@ -94,6 +105,7 @@ async function serve(t, options = {}) {
     wss = new Server({ port: 0, host: '127.0.0.1', ...rest });
     t.after(() => shutDown(wss));
     await once(wss, 'listening');
+    await settle();
   } else {
     server = secure ? https.createServer(certificate()) : http.createServer();
 
@@ -270,6 +282,7 @@ module.exports = {
   messages,
   pair,
   serve,
+  settle,
   socketPath,
   unusedPort
 };

@@ -439,6 +439,7 @@ scenarios.push(
       const lines = util.inspect(ws).split('\n');
 
       log(
+        'lines',
         lines.filter((line) => {
           const [, key = ''] = /^ {2}(\w+|\[Symbol)/.exec(line) || [];
 

@@ -780,6 +780,22 @@ scenarios.push(
     }
   },
   {
+    title: 'what the server that listens is told to listen on',
+    async run(WebSocket, log, t) {
+      const { listen } = http.Server.prototype;
+      http.Server.prototype.listen = function (...args) {
+        log('listen', ...args);
+        return Reflect.apply(listen, this, args);
+      };
+      try {
+        await t.server({ host: '127.0.0.1', backlog: 7 });
+        await t.server({ host: undefined });
+      } finally {
+        http.Server.prototype.listen = listen;
+      }
+    }
+  },
+  {
     title: 'getConnections() of the server that listens',
     async run(WebSocket, log, t) {
       const wss = await t.server();
