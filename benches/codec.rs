@@ -24,8 +24,8 @@ const SIZES: [usize; 6] = [16, 64, 256, 1024, 16 * 1024, 64 * 1024];
 const SERVER: ReceiverConfig = ReceiverConfig {
     is_server: true,
     max_payload: 100 << 20,
-    max_fragments: 128 << 10,
-    max_buffered_chunks: 1 << 20,
+    max_fragments: 16 << 10,
+    max_buffered_chunks: 256 << 10,
     skip_utf8_validation: false,
     inflate: None,
 };

@@ -22,9 +22,15 @@ module.exports = {
  * Tells what to call.
  *
  * @param {Object} functions The functions
+ * @param {Function} functions.listenToSocket Has a `WebSocket` served by the
+ *     events of a socket
+ * @param {Function} functions.onClose Handles the end of a connection without a
+ *     socket
+ * @param {Function} functions.onConclude Handles the close frame of the peer
  * @param {Function} functions.onData The listener of the `'data'` event of a
  *     socket that feeds the receiver
- * @param {Function} functions.onConclude Handles the close frame of the peer
+ * @param {Function} functions.onOpen Starts to use a connection of the native
+ *     listener
  * @param {Function} functions.onPing Handles a ping
  * @public
  */

@@ -181,7 +181,10 @@ export interface PerMessageDeflateOptions {
    * outlive it. Default: 1024.
    */
   threshold?: number | undefined;
-  /** How many calls to zlib may run at once, in the process. Default: 10. */
+  /**
+   * How many messages may be compressed, or decompressed by zlib, at once, in the
+   * process. The first instance sets it. Default: 10.
+   */
   concurrencyLimit?: number | undefined;
 }
 
@@ -204,17 +207,18 @@ interface ConnectionOptions {
    */
   closeTimeout?: number | undefined;
   /**
-   * How many chunks of data may be buffered for a frame. Default: 262144; 0 is
-   * no limit.
+   * How many chunks of data may be buffered for a frame, up to 2147483647.
+   * Default: 262144; 0 is no limit.
    */
   maxBufferedChunks?: number | undefined;
   /**
-   * How many fragments a message may have. Default: 16384; 0 is no limit.
+   * How many fragments a message may have, up to 2147483647. Default: 16384; 0
+   * is no limit.
    */
   maxFragments?: number | undefined;
   /**
-   * How many bytes a message may have. Default: 104857600 (100 MiB); 0 is no
-   * limit.
+   * How many bytes a message may have, up to 2147483647: larger numbers wrap, as
+   * with ws. Default: 104857600 (100 MiB); 0 is no limit.
    */
   maxPayload?: number | undefined;
   /**

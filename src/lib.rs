@@ -4,6 +4,8 @@
 //! Cargo feature, so that the compiler checks the direction (see
 //! ARCHITECTURE.md).
 
+#![deny(unsafe_code)]
+
 #[cfg(feature = "binding")]
 mod binding;
 #[cfg(feature = "engine")]

@@ -3,6 +3,8 @@
 //! Made and called by `engine.rs`, on the environment's thread. Knows nothing of
 //! what the function is for.
 
+#![allow(unsafe_code)]
+
 use std::cell::Cell;
 use std::ptr;
 

@@ -1,8 +1,10 @@
 //! The engine of one environment: a home nested in its event loop, as
-//! `lib/native.js` drives it.
+//! `lib/native-driver.js` drives it and `lib/native-connection.js` uses it.
 //!
 //! Readiness calls JavaScript once; JavaScript asks for the turn's batch,
 //! dispatches it, and hands over what was sent meanwhile in one flush.
+
+#![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
 use std::io::IoSlice;
@@ -204,8 +206,8 @@ impl Engine {
         }));
     }
 
-    /// Decodes data of a connection that the engine has not read; otherwise as
-    /// [`Decoder::feed`].
+    /// Decodes data of a connection that the engine has not read, as
+    /// [`Decoder::feed`] does. Returns the number of rows alone.
     #[napi]
     pub fn feed(
         &self,

@@ -4,6 +4,8 @@
 //! Used by the other files of the binding as argument types. What JavaScript
 //! must guarantee is said in `mod.rs`.
 
+#![allow(unsafe_code)]
+
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr;

@@ -1,15 +1,16 @@
 //! What JavaScript sees of the engine and of the protocol.
 //!
-//! Converts and calls; decides nothing. Called by `lib/native.js`,
-//! `lib/receiver.js` and `lib/buffer-util.js`. All state belongs to one
-//! environment (main thread or worker): there are no globals.
+//! Called by what `lib/binding.js` loads the addon for: the native driver
+//! (`lib/native-*.js`), `lib/receiver.js`, `lib/compressor.js`,
+//! `lib/buffer-util.js` and the handshakes. All state belongs to one environment
+//! (main thread or worker); the only global is what `uv.rs` has looked up.
 //!
 //! Memory crosses as typed arrays that are borrowed for the length of one
 //! call. JavaScript cannot run during that call (not even when `room.rs`
 //! allocates and garbage is collected), so nothing can detach or write them
-//! meanwhile; that no other thread writes them is what
-//! `lib/native.js` and `lib/receiver.js` must see to: rows and slabs are made
-//! there, over plain `ArrayBuffer`s, never over a `SharedArrayBuffer`.
+//! meanwhile; that no other thread writes them is what `lib/inbox.js` and
+//! `lib/outbox.js` must see to: rows and slabs are made there, over plain
+//! `ArrayBuffer`s, never over a `SharedArrayBuffer`.
 
 // Only the macros' registrations call these, and tests have none. Without an
 // engine some of them have no callers.

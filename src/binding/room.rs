@@ -3,6 +3,8 @@
 //! Made by the inboxes of `engine.rs` and `decoder.rs` when the decoder asks
 //! for it, and handed to JavaScript as the message. Knows nothing of messages.
 
+#![allow(unsafe_code)]
+
 use std::cell::Cell;
 use std::hint::black_box;
 use std::ptr::{self, NonNull};

@@ -7,6 +7,8 @@
 //! and then there is no native driver. Used by `engine.rs`, which decides what
 //! a readiness means.
 
+#![allow(unsafe_code)]
+
 use std::alloc::Layout;
 use std::ffi::{c_int, c_void, CStr};
 use std::io;

@@ -3,6 +3,8 @@
 //! Called by homes and by what lives in them; the binding needs the numbers of
 //! errors, too.
 
+#![allow(unsafe_code)]
+
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 

@@ -1,7 +1,7 @@
 //! Everything that a peer can do wrong, with what `ws` says about it.
 //!
-//! Made by the receiver and the inflater; read by the binding, which builds the
-//! JavaScript error from it, and by the connection, which closes with its
+//! Made by the receiver and the inflater; read by the inbox, which hands it over
+//! to JavaScript, where the error is made and the connection closed with its
 //! status. One table, so that text, code and status of a fault stay together.
 
 use std::borrow::Cow;

@@ -118,7 +118,7 @@ pub trait Sink {
     /// Whether the next event would have to wait.
     fn is_full(&self) -> bool;
 
-    /// How many it is now.
+    /// How many bytes may be decompressed before it is the turn of others.
     fn share(&self) -> usize {
         SHARE
     }

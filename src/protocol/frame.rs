@@ -1,7 +1,8 @@
-//! Frame headers as they are written (RFC 6455, section 5.2).
+//! Frame headers (RFC 6455, section 5.2): what is in them, and how they are
+//! written.
 //!
-//! Called by whoever sends. How headers are read, and everything that can be
-//! wrong with one, is the receiver's business.
+//! Called by whoever sends, and for its numbers by whoever reads. How headers are
+//! read, and everything that can be wrong with one, is the receiver's business.
 
 /// What a frame carries (RFC 6455, section 11.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The key of the opening handshake (RFC 6455, section 4).
 //!
-//! Called by the listener and by the binding. What else a request and a
+//! Called for connections that wait to be let in, and by the binding. What else a request and a
 //! response must be is for [`upgrade`](super::upgrade), Node and JavaScript to
 //! say.
 

@@ -1,8 +1,8 @@
 //! A message in the making: what has arrived of it so far.
 //!
 //! Called by the receiver for everything that is not delivered in one piece.
-//! Knows nothing of headers and limits. Memory grows with what has arrived,
-//! never with what a header promises.
+//! Knows nothing of headers and limits. Memory grows with what has arrived: on
+//! the word of a header alone there is 64 KiB of it at the most.
 
 use super::event::Room;
 use super::mask::{append_masked, apply_mask, copy_masked};

@@ -1,4 +1,4 @@
-//! Tokens of HTTP headers (RFC 7230, section 3.2.6).
+//! Tokens of HTTP headers (RFC 9110, section 5.6.2).
 //!
 //! Called where the names of header fields are checked.
 

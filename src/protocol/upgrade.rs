@@ -1,6 +1,6 @@
 //! Requests for an upgrade that leave no question open.
 //!
-//! Called by the listener with the first bytes of a connection. A request is
+//! Called with the first bytes of a connection that waits to be let in. A request is
 //! plain when Node's HTTP parser is certain to accept it and ws is certain to
 //! take it for a valid upgrade, so that neither needs to be asked. Everything
 //! else, right or wrong, is for them to judge: what is plain is decided by what
