@@ -36,11 +36,15 @@ async function echo(t, options) {
 /**
  * Counts the open file descriptors of the process.
  *
- * @return {Number} How many there are
+ * @return {Number} How many there are; 0 where that can't be known
  */
 function descriptors() {
-  return fs.readdirSync('/proc/self/fd').length;
+  return fs.existsSync('/proc/self/fd')
+    ? fs.readdirSync('/proc/self/fd').length
+    : 0;
 }
+
+const skipWindows = process.platform === 'win32' && 'there is no SIGSTOP';
 
 /**
  * Checks that a connection is alive by having a message echoed.
@@ -154,35 +158,39 @@ suite('lifetime', () => {
     );
   });
 
-  it('can terminate a half-open connection', async (t) => {
-    const { wss, url } = await echo(t);
-    const other = await connect(t, url);
-    const child = Child.fixture(t, 'clients.js', [url, '3']);
+  it(
+    'can terminate a half-open connection',
+    { skip: skipWindows },
+    async (t) => {
+      const { wss, url } = await echo(t);
+      const other = await connect(t, url);
+      const child = Child.fixture(t, 'clients.js', [url, '3']);
 
-    assert.equal(await child.next(), 'open');
-    await until(() => wss.clients.size === 4, 'all connections are there');
-    process.kill(child.pid, 'SIGSTOP');
+      assert.equal(await child.next(), 'open');
+      await until(() => wss.clients.size === 4, 'all connections are there');
+      process.kill(child.pid, 'SIGSTOP');
 
-    const pongs = new Set();
-    const codes = [];
+      const pongs = new Set();
+      const codes = [];
 
-    for (const ws of wss.clients) {
-      ws.on('pong', () => pongs.add(ws));
-      ws.on('close', (code) => codes.push(code));
-      ws.ping();
+      for (const ws of wss.clients) {
+        ws.on('pong', () => pongs.add(ws));
+        ws.on('close', (code) => codes.push(code));
+        ws.ping();
+      }
+
+      // The usual heartbeat: who does not answer in time is terminated.
+      await until(() => pongs.size === 1, 'the peer that runs has answered');
+      await delay(100);
+      assert.equal(pongs.size, 1);
+
+      for (const ws of wss.clients) if (!pongs.has(ws)) ws.terminate();
+
+      await until(() => wss.clients.size === 1, 'the others have closed');
+      assert.deepEqual(codes, [1006, 1006, 1006]);
+      await assertEcho(other);
     }
-
-    // The usual heartbeat: who does not answer in time is terminated.
-    await until(() => pongs.size === 1, 'the peer that runs has answered');
-    await delay(100);
-    assert.equal(pongs.size, 1);
-
-    for (const ws of wss.clients) if (!pongs.has(ws)) ws.terminate();
-
-    await until(() => wss.clients.size === 1, 'the others have closed');
-    assert.deepEqual(codes, [1006, 1006, 1006]);
-    await assertEcho(other);
-  });
+  );
 
   it('counts exactly what a peer that never reads has to get', async (t) => {
     const served = await echo(t);

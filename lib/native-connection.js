@@ -183,6 +183,10 @@ class NativeConnection extends AsyncResource {
    */
   send(firstByte, data, mask, cb) {
     if ((mask && this._hasOwnMasks) || !this.isClear) return false;
+    //
+    // What is no function is a stream's to refuse.
+    //
+    if (cb && typeof cb !== 'function') return false;
     if (!driver.outbox.send(this, firstByte, data, mask, cb)) return false;
 
     const { socket } = this;
@@ -200,6 +204,8 @@ class NativeConnection extends AsyncResource {
    * @public
    */
   sendFrame(list, cb) {
+    if (cb && typeof cb !== 'function') return false;
+
     return this.isClear && driver.outbox.sendRaw(this, list, cb);
   }
 
@@ -552,7 +558,6 @@ class NativeConnection extends AsyncResource {
    */
   _dispatch(inbox, i, end) {
     const { rows } = inbox;
-    let isRead = false;
     let bytes = 0;
 
     if (this.socket !== null && this.socket.timeout) this.socket._unrefTimer();
@@ -561,11 +566,18 @@ class NativeConnection extends AsyncResource {
       switch (rows[i + 1] & 0xff) {
         case READ:
           //
-          // What is read after the socket was destroyed is nobody's.
+          // What was read after something else in the same turn is nobody's if
+          // the socket has been destroyed since.
           //
-          if (isRead && this.socket !== null && this.socket.destroyed) return;
+          if (
+            i > ROW &&
+            rows[i - ROW] === this.id &&
+            this.socket !== null &&
+            this.socket.destroyed
+          ) {
+            return;
+          }
 
-          isRead = true;
           bytes = rows[i + 3];
           this.bytesRead += bytes;
           i += ROW;

@@ -6,7 +6,7 @@ const { AsyncResource } = require('async_hooks');
 const Outbox = require('./outbox');
 const binding = require('./binding');
 const { setImmediate, setTimeout } = require('./scheduling');
-const { Inbox, ROW, UPGRADE } = require('./inbox');
+const { Inbox, READ, ROW, UPGRADE } = require('./inbox');
 
 //
 // What a turn of `src/binding/nest.rs` says besides its events: another one is
@@ -321,10 +321,17 @@ function turnOnce() {
       let next = i + ROW;
 
       //
-      // Each connection that is handed over by a listener is one of its own.
+      // Each read is one of libuv's callbacks, and so is each connection that is
+      // handed over by a listener.
       //
       if ((rows[i + 1] & 0xff) < UPGRADE) {
-        while (next < end && rows[next] === id) next += ROW;
+        while (
+          next < end &&
+          rows[next] === id &&
+          (rows[next + 1] & 0xff) !== READ
+        ) {
+          next += ROW;
+        }
       }
 
       //
@@ -385,8 +392,8 @@ function finishClosing() {
 }
 
 /**
- * Runs ticks and microtasks between the events of two connections: with ws each
- * connection has a callback of its own, after which they run.
+ * Runs ticks and microtasks between the events of two connections, or reads: with
+ * ws each has a callback of its own, after which they run.
  *
  * @private
  */

@@ -44,12 +44,15 @@ class NativeListener {
    * Creates a NativeListener instance.
    *
    * @param {http.Server} server The server, which listens
+   * @param {Object} own Its listeners of the `'connection'` and `'upgrade'` events
+   *     that are not the program's
    * @param {Function} accept Called with this, the id of a connection, the head
    *     of its request and the `Sec-WebSocket-Accept` that answers it; returns
    *     `false` to have Node handle it
    */
-  constructor(server, accept) {
+  constructor(server, own, accept) {
     this.server = server;
+    this._own = own;
     this.handle = server._handle;
     this._accept = accept;
     this._onconnection = server._handle.onconnection;
@@ -87,13 +90,14 @@ class NativeListener {
    * so that nobody misses what it does not do.
    *
    * @param {http.Server} server The server
+   * @param {Object} own See the constructor
    * @return {Boolean} `true` if it is
    * @public
    */
-  static isPlain(server) {
+  static isPlain(server, own) {
     return (
-      server.listenerCount('connection') === 1 &&
-      server.listenerCount('upgrade') === 1 &&
+      isOnly(server.rawListeners('connection'), own.connection) &&
+      isOnly(server.rawListeners('upgrade'), own.upgrade) &&
       server.emit === emit &&
       net.Socket.prototype.write === write &&
       (server.maxConnections === undefined || server.maxConnections === null) &&
@@ -109,14 +113,15 @@ class NativeListener {
    * Whether a server's handle is one whose connections can be accepted here.
    *
    * @param {http.Server} server The server
+   * @param {Object} own See the constructor
    * @return {Boolean} `true` if it is
    * @public
    */
-  static isSuitable(server) {
+  static isSuitable(server, own) {
     const handle = server._handle;
 
     return (
-      NativeListener.isPlain(server) &&
+      NativeListener.isPlain(server, own) &&
       handle !== null &&
       handle.fd >= 0 &&
       typeof handle.onconnection === 'function' &&
@@ -169,7 +174,7 @@ class NativeListener {
     const end = payload.length - ACCEPT_LENGTH;
     const head = payload.latin1Slice(0, end);
     const accept = payload.latin1Slice(end);
-    const isPlain = NativeListener.isPlain(this.server);
+    const isPlain = NativeListener.isPlain(this.server, this._own);
     let isAccepted;
 
     try {
@@ -255,6 +260,7 @@ class NativeListener {
     socket.parser = null;
     socket._paused = false;
     socket.timeout = 0;
+    socket.setEncoding = refuseEncoding;
     return socket;
   }
 
@@ -265,7 +271,7 @@ class NativeListener {
    * @public
    */
   watchSilence() {
-    if (!NativeListener.isPlain(this.server)) this.stop(true);
+    if (!NativeListener.isPlain(this.server, this._own)) this.stop(true);
     if (this.id < 0 || this._timer !== null) return;
 
     this._timer = setTimeout(() => {
@@ -324,6 +330,33 @@ class NativeListener {
 }
 
 module.exports = NativeListener;
+
+/**
+ * Whether a list of listeners has one, and no other.
+ *
+ * @param {Function[]} listeners The listeners
+ * @param {Function} listener The one
+ * @return {Boolean} `true` if it does
+ * @private
+ */
+function isOnly(listeners, listener) {
+  return listeners.length === 1 && listeners[0] === listener;
+}
+
+/**
+ * The `setEncoding()` of the sockets of an HTTP server.
+ *
+ * @throws {Error} Always
+ * @private
+ */
+function refuseEncoding() {
+  const err = new Error(
+    'Changing the socket encoding is not allowed per RFC7230 Section 3.'
+  );
+
+  err.code = 'ERR_HTTP_SOCKET_ENCODING';
+  throw err;
+}
 
 /**
  * Forgets a listener that accepts no more.

@@ -68,16 +68,17 @@ function adopt(websocket, socket, head, options) {
  * unusual.
  *
  * @param {http.Server} server The server, which listens
+ * @param {Object} own Its listeners that are not the program's, by event
  * @param {Function} accept Called with the listener, the id of a connection, the
  *     head of its request and the `Sec-WebSocket-Accept` that answers it; returns
  *     `false` to have Node handle it
  * @return {Boolean} Whether it is too early for that
  * @public
  */
-function listen(server, accept) {
-  if (!NativeListener.isSuitable(server) || !driver.start()) return false;
+function listen(server, own, accept) {
+  if (!NativeListener.isSuitable(server, own) || !driver.start()) return false;
 
-  return new NativeListener(server, accept).isTooEarly;
+  return new NativeListener(server, own, accept).isTooEarly;
 }
 
 /**

@@ -433,7 +433,7 @@ function isAcceptable(offer, options) {
   // The server is going to ask for a window: the client has to understand that,
   // and must not be asked for more than it has offered.
   return typeof clientBits === 'number'
-    ? options.clientMaxWindowBits <= clientBits
+    ? !(options.clientMaxWindowBits > clientBits)
     : !!clientBits;
 }
 

@@ -133,18 +133,23 @@ class WebSocketServer extends EventEmitter {
     if (this._server) {
       const emitConnection = this.emit.bind(this, 'connection');
       const emitListening = this.emit.bind(this, 'listening');
+      const upgrade = (req, socket, head) => {
+        this.handleUpgrade(req, socket, head, emitConnection);
+      };
+      const own = hasPort && {
+        connection: this._server.rawListeners('connection')[0],
+        upgrade
+      };
 
       this._removeListeners = addListeners(this._server, {
         listening: hasPort
           ? () => {
-              setImmediate(listenNatively, this, this._server, ATTEMPTS);
+              setImmediate(listenNatively, this, this._server, own, ATTEMPTS);
               emitListening();
             }
           : emitListening,
         error: this.emit.bind(this, 'error'),
-        upgrade: (req, socket, head) => {
-          this.handleUpgrade(req, socket, head, emitConnection);
-        }
+        upgrade
       });
     }
 
@@ -430,18 +435,23 @@ function addListeners(emitter, listeners) {
  *
  * @param {WebSocketServer} server The server
  * @param {http.Server} httpServer Its own HTTP server, which listens
+ * @param {Object} own The listeners that this has in any case, by event
  * @param {Number} attempts How often to try
  * @private
  */
-function listenNatively(server, httpServer, attempts) {
+function listenNatively(server, httpServer, own, attempts) {
   if (server._server !== httpServer || !canAccept(server)) return;
 
-  const isTooEarly = native.listen(httpServer, (listener, id, head, answer) => {
-    return acceptNatively(server, listener, id, head, answer);
-  });
+  const isTooEarly = native.listen(
+    httpServer,
+    own,
+    (listener, id, head, answer) => {
+      return acceptNatively(server, listener, id, head, answer);
+    }
+  );
 
   if (isTooEarly && attempts > 1) {
-    setImmediate(listenNatively, server, httpServer, attempts - 1);
+    setImmediate(listenNatively, server, httpServer, own, attempts - 1);
   }
 }
 

@@ -16,9 +16,6 @@ const path = require('path');
 
 const root = path.join(__dirname, '..');
 
-// Tests of private modules of ws which may have no counterpart here.
-const PRIVATE_TESTS = ['buffer-util', 'limiter'];
-
 // For the whole suite, and for the process to end by itself after it.
 const TIME_LIMIT = 10 * 60 * 1000;
 const EXIT_LIMIT = 10 * 1000;
@@ -62,16 +59,7 @@ function prepare(folder, checkout) {
 
   return fs
     .readdirSync(test)
-    .filter((name) => {
-      const [, module] = /^(.+)\.test\.js$/.exec(name) ?? [];
-
-      if (module === undefined) return false;
-      if (!PRIVATE_TESTS.includes(module)) return true;
-      if (fs.existsSync(path.join(lib, `${module}.js`))) return true;
-
-      console.log(`Left out: ${name} (there is no lib/${module}.js)`);
-      return false;
-    })
+    .filter((name) => name.endsWith('.test.js'))
     .map((name) => path.join(test, name));
 }
 

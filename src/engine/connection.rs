@@ -313,10 +313,17 @@ impl Connection {
         let Some(socket) = self.socket.as_ref().filter(|_| is_plain) else {
             return false;
         };
-        // The end, and errors, are left to the driver, which knows more.
-        let read = self.intake.read(socket.get_ref(), LARGE, buffer, inbox);
-        let Some(piece) = read.ok().filter(|piece| piece.len > 0) else {
-            return false;
+        let piece = match self.intake.read(socket.get_ref(), LARGE, buffer, inbox) {
+            // The end is left to the driver, which says it again.
+            Ok(piece) if piece.len == 0 => return false,
+            Ok(piece) => piece,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+            Err(error) if error.kind() == ErrorKind::Interrupted => return false,
+            // The kernel says it once.
+            Err(error) => {
+                self.fail(errno(&error), inbox);
+                return true;
+            }
         };
         self.intake.decode(&piece, buffer, inbox);
         if self.intake.has_backlog() {

@@ -624,6 +624,29 @@ mod tests {
     }
 
     #[test]
+    fn a_reset_of_the_only_connection_is_no_end() {
+        let mut home = Home::new().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (ours, _) = listener.accept().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let socket = home.register(ours.as_fd()).unwrap();
+        let id = home.adopt(socket, receiver(false));
+        home.set_reading(id, true);
+        assert!(turn(&mut home).is_empty());
+        for _ in 0..5 {
+            peer.write_all(b"\x81\x01x").unwrap();
+            assert_eq!(turn(&mut home).len(), 2);
+        }
+        assert!(home.alone.candidate().is_some());
+        rustix::net::sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
+        drop(peer);
+        let rows = turn(&mut home);
+        assert_eq!(rows, [(id, RowKind::Failed as u32, Vec::new())]);
+        assert!(turn(&mut home).is_empty());
+    }
+
+    #[test]
     fn more_frames_than_the_inbox_has_room_for_arrive_over_several_turns() {
         let mut home = Home::new().unwrap();
         let (_, mut peer) = adopt(&mut home);

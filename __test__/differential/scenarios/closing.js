@@ -748,4 +748,24 @@ scenarios.push(
   }
 );
 
+for (const role of ['server', 'client']) {
+  scenarios.push({
+    title: `a reset of the ${role} that has had the event loop to itself`,
+    async run(WebSocket, log, t) {
+      const { ws, peer } = await t.end(role);
+      ws.on('error', (err) => log('error', err));
+      ws.on('close', (code) => log('close', code));
+      for (const event of ['end', 'finish', 'error', 'close']) {
+        ws._socket.on(event, (...args) => log(`socket ${event}`, ...args));
+      }
+      for (let i = 0; i < 5; i++) {
+        peer.write(peer.frame(1, `${i}`));
+        await t.once(ws, 'message');
+      }
+      peer.socket.resetAndDestroy();
+      await t.over(ws);
+    }
+  });
+}
+
 module.exports = scenarios;

@@ -176,7 +176,7 @@ for (const role of ROLES) {
       title: `the ${role} passes callbacks that are no functions`,
       async run(WebSocket, log, t) {
         const { ws, peer } = await open(t);
-        for (const callback of [null, undefined, 0, '']) {
+        for (const callback of [null, undefined, 0, '', 5, 'text', {}]) {
           t.attempt(log, 'send', () => ws.send('data', {}, callback));
           t.attempt(log, 'ping', () => ws.ping('data', undefined, callback));
         }

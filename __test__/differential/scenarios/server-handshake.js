@@ -779,6 +779,25 @@ scenarios.push(
       log('second', second.head);
     }
   },
+  ...['connection', 'upgrade'].map((event) => ({
+    title: `a listener in the place of the server's own for '${event}'`,
+    async run(WebSocket, log, t) {
+      const wss = await t.server();
+      wss.on('connection', () => log('let in'));
+      wss._server.removeAllListeners(event);
+      const seen = new Promise((resolve) => {
+        wss._server.on(event, (...args) => {
+          log(event, args.length);
+          args.find(({ destroy }) => destroy).destroy();
+          resolve();
+        });
+      });
+      const peer = await t.connect(wss.address().port);
+      peer.write(request(t, {}));
+      await seen;
+      await peer.closed;
+    }
+  })),
   {
     title: 'what the server that listens is told to listen on',
     async run(WebSocket, log, t) {

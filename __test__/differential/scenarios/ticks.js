@@ -197,6 +197,26 @@ for (const role of ROLES) {
       }
     },
     {
+      title: `ticks of a chunk that takes more than one read, ${role}`,
+      async run(WebSocket, log, t) {
+        const { ws, peer } = await t.end(role);
+        const done = new Promise((resolve) => {
+          ws.on('message', (data) => {
+            log('message', data.length);
+            process.nextTick(() => log('  tick of', data.length));
+            queueMicrotask(() => log('  microtask of', data.length));
+            if (String(data) === 'last') setImmediate(resolve);
+          });
+        });
+        peer.write(
+          peer.frame(1, 'first'),
+          peer.frame(2, Buffer.alloc(70000)),
+          peer.frame(1, 'last')
+        );
+        await done;
+      }
+    },
+    {
       title: `a message handler that is async, ${role}`,
       async run(WebSocket, log, t) {
         const { ws, peer } = await t.end(role);
