@@ -24,6 +24,7 @@ const FAILED = 11;
 const WRITABLE = 12;
 const UPGRADE = 13;
 const HAND_OVER = 14;
+const LISTENER_FAILED = 15;
 
 const COMPRESSED = 1;
 const OWNED = 2;
@@ -205,6 +206,7 @@ module.exports = {
   HAND_OVER,
   IS_BINARY,
   Inbox,
+  LISTENER_FAILED,
   PING,
   PONG,
   RANGE_ERROR,
@@ -213,5 +215,17 @@ module.exports = {
   TEXT,
   UPGRADE,
   WHO_INFLATES,
-  WRITABLE
+  WRITABLE,
+  isDecoded
 };
+
+/**
+ * Whether a row is about what the decoder has found.
+ *
+ * @param {Number} kind The kind of the row
+ * @return {Boolean} `true` if it is
+ * @public
+ */
+function isDecoded(kind) {
+  return kind !== READ && kind < END;
+}

@@ -20,7 +20,8 @@ const {
   READ,
   ROW,
   TEXT,
-  WRITABLE
+  WRITABLE,
+  isDecoded
 } = require('./inbox');
 const { EMPTY_BUFFER, kWebSocket } = require('./constants');
 const { convert } = require('./binary-message');
@@ -463,7 +464,7 @@ class NativeConnection extends AsyncResource {
       //
       // If there is one, it waits for an answer, or has not decompressed all.
       //
-      if (decoder !== null) this._giveDecoder(decoder);
+      if (decoder !== null) this._giveDecoder(decoder)();
     }
   }
 
@@ -479,25 +480,40 @@ class NativeConnection extends AsyncResource {
 
     this._leave();
 
+    //
+    // What is in the batch comes first.
+    //
+    if (driver.isAhead(this.id)) {
+      driver.targets[this.id] = this;
+      driver.afterBatch(() => {
+        if (driver.targets[this.id] === this) driver.targets[this.id] = null;
+      });
+    }
+
     const decoder = driver.engine.spill(this.id);
 
-    this._giveDecoder(decoder);
+    driver.afterBatch(this._giveDecoder(decoder));
     this.head = EMPTY_BUFFER;
+    if (decoder.isInflating) return EMPTY_BUFFER;
+
     return head.length === 0 ? decoder.takeRest() : head;
   }
 
   /**
    * Gives the receiver the decoder. If that has not decompressed all of a frame,
-   * the receiver goes on at once, whatever becomes of the socket.
+   * the receiver is to go on at once, whatever becomes of the socket.
    *
    * @param {Decoder} decoder The decoder
+   * @return {Function} Has it go on if need be
    * @private
    */
   _giveDecoder(decoder) {
     const { _receiver: receiver } = this.websocket;
 
     receiver._decoder = decoder;
-    if (decoder.isInflating) receiver.write(decoder.takeRest());
+    return () => {
+      if (decoder.isInflating) receiver.write(decoder.takeRest());
+    };
   }
 
   /**
@@ -566,12 +582,12 @@ class NativeConnection extends AsyncResource {
       switch (rows[i + 1] & 0xff) {
         case READ:
           //
-          // What was read after something else in the same turn is nobody's if
-          // the socket has been destroyed since.
+          // What was read after something else in the same turn, or before the
+          // connection changed over, is nobody's if the socket has been
+          // destroyed since.
           //
           if (
-            i > ROW &&
-            rows[i - ROW] === this.id &&
+            (!this.isActive || (i > ROW && rows[i - ROW] === this.id)) &&
             this.socket !== null &&
             this.socket.destroyed
           ) {
@@ -587,7 +603,10 @@ class NativeConnection extends AsyncResource {
           i += ROW;
           break;
         case END:
-          this._onEnd();
+          //
+          // If the connection has changed over, the stream finds it, too.
+          //
+          if (this.isActive) this._onEnd();
           i += ROW;
           break;
         case FAILED:
@@ -823,6 +842,7 @@ class NativeConnection extends AsyncResource {
     driver.sockets.convert(socket, this);
     socket.setNoDelay();
     driver.callbacks.listenToSocket(socket);
+    if (this.isFull) socket._writableState.needDrain = true;
     if (!isShared) driver.sockets.spill(socket);
     if (this.hasEnded) socket.end();
   }
@@ -841,6 +861,11 @@ Object.assign(NativeConnection.prototype, {
   // Whether the side of a connection without a socket has ended.
   //
   hasEnded: false,
+
+  //
+  // Whether a socket would have counted as full in this tick.
+  //
+  isFull: false,
 
   //
   // What the kernel did not take of a write of the socket, and the callback of
@@ -885,17 +910,6 @@ function readHead(connection) {
 }
 
 /**
- * Whether a row is about what the decoder has found.
- *
- * @param {Number} kind The kind of the row
- * @return {Boolean} `true` if it is
- * @private
- */
-function isDecoded(kind) {
-  return kind !== READ && kind < END;
-}
-
-/**
  * Makes one callback of several.
  *
  * @param {(Function|undefined)[]} callbacks The callbacks
@@ -905,7 +919,14 @@ function isDecoded(kind) {
 function callAll(callbacks) {
   return (err) => {
     for (const callback of callbacks) {
-      if (typeof callback === 'function') callback(err || null);
+      //
+      // The last one is the stream's, which goes on whatever the others throw.
+      //
+      try {
+        if (typeof callback === 'function') callback(err || null);
+      } catch (thrown) {
+        binding.fatalException(thrown);
+      }
     }
   };
 }

@@ -6,7 +6,7 @@ const { AsyncResource } = require('async_hooks');
 const Outbox = require('./outbox');
 const binding = require('./binding');
 const { setImmediate, setTimeout } = require('./scheduling');
-const { Inbox, READ, ROW, UPGRADE } = require('./inbox');
+const { Inbox, ROW, UPGRADE, isDecoded } = require('./inbox');
 
 //
 // What a turn of `src/binding/nest.rs` says besides its events: another one is
@@ -81,10 +81,12 @@ const driver = {
    */
   stats: { native: 0, stream: 0, spilled: 0 },
 
+  afterBatch,
   close,
   closeWhenIdle,
   enter,
   inRoot,
+  isAhead,
   leave,
   reference,
   schedule,
@@ -98,6 +100,13 @@ module.exports = driver;
  * the event loop, needs other memory than the one that is being dispatched.
  */
 let spareInbox = null;
+
+/**
+ * The batch that is being dispatched, if one is.
+ *
+ * @type {{rows: Uint32Array, next: Number, end: Number, later: Function[]}}
+ */
+let batch = null;
 
 /** The memory that the engine has. */
 let lentInbox = null;
@@ -289,6 +298,34 @@ function turn() {
 }
 
 /**
+ * Whether there are events of a connection in what is left of the batch.
+ *
+ * @param {Number} id The id of the connection
+ * @return {Boolean} `true` if there are
+ * @public
+ */
+function isAhead(id) {
+  if (batch === null) return false;
+
+  for (let i = batch.next; i < batch.end; i += ROW) {
+    if (batch.rows[i] === id) return true;
+  }
+
+  return false;
+}
+
+/**
+ * Calls a function when the batch has been dispatched; at once if there is none.
+ *
+ * @param {Function} fn The function
+ * @public
+ */
+function afterBatch(fn) {
+  if (batch === null) fn();
+  else batch.later.push(fn);
+}
+
+/**
  * Takes a batch of events from the engine and dispatches it.
  *
  * @return {Number} What the engine says besides
@@ -315,20 +352,23 @@ function turnOnce() {
   inbox.commit(driver.engine);
   outbox.dispatching = true;
 
+  const outer = batch;
+  const { later } = (batch = { rows, next: i, end, later: [] });
+
   try {
     while (i < end) {
       const id = rows[i];
       let next = i + ROW;
 
       //
-      // Each read is one of libuv's callbacks, and so is each connection that is
-      // handed over by a listener.
+      // With libuv there is a callback for each read and for the end, and for each
+      // connection that is handed over by a listener.
       //
       if ((rows[i + 1] & 0xff) < UPGRADE) {
         while (
           next < end &&
           rows[next] === id &&
-          (rows[next + 1] & 0xff) !== READ
+          isDecoded(rows[next + 1] & 0xff)
         ) {
           next += ROW;
         }
@@ -339,6 +379,8 @@ function turnOnce() {
       //
       const isNew = (rows[i + 1] & 0xff) === UPGRADE;
       const target = targets[isNew ? rows[i + 1] >>> 8 : id];
+
+      batch.next = next;
 
       if (target !== null && target !== undefined) {
         try {
@@ -360,9 +402,20 @@ function turnOnce() {
       }
     }
   } finally {
+    batch = outer;
     inbox.release();
     spareInbox = inbox;
     outbox.dispatching = false;
+  }
+
+  for (const fn of later) {
+    runTicks();
+
+    try {
+      fn();
+    } catch (err) {
+      binding.fatalException(err);
+    }
   }
 
   outbox.flush();

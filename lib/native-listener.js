@@ -8,9 +8,10 @@ const { AsyncResource } = require('async_hooks');
 const { closeSync } = require('fs');
 const { ENOENT } = require('os').constants.errno;
 
+const binding = require('./binding');
 const driver = require('./native-driver');
 const { clearTimeout, setImmediate, setTimeout } = require('./scheduling');
-const { HAND_OVER, UPGRADE } = require('./inbox');
+const { HAND_OVER, LISTENER_FAILED, UPGRADE } = require('./inbox');
 
 const { emit } = EventEmitter.prototype;
 const { write } = net.Socket.prototype;
@@ -155,7 +156,7 @@ class NativeListener {
       case HAND_OVER:
         this._handOver(rows[i + 3]);
         break;
-      default:
+      case LISTENER_FAILED:
         //
         // It can't accept any more. What to do then is Node's to decide.
         //
@@ -227,10 +228,32 @@ class NativeListener {
     };
 
     server.prependListener('connection', onConnection);
-    this._onconnection.call(this.handle, 0, handle);
-    server.removeListener('connection', onConnection);
 
-    if (socket !== null && !socket.destroyed) socket.unshift(head);
+    try {
+      this._onconnection.call(this.handle, 0, handle);
+    } finally {
+      server.removeListener('connection', onConnection);
+      if (socket !== null && !socket.destroyed) socket.unshift(head);
+    }
+  }
+
+  /**
+   * Has Node go on with connections that have sent nothing.
+   *
+   * @param {Number[]} list The descriptors
+   * @private
+   */
+  _handOverAll(list) {
+    for (const fd of list) {
+      //
+      // What a listener throws for one is not the others' fault.
+      //
+      try {
+        this._handOver(fd);
+      } catch (err) {
+        binding.fatalException(err);
+      }
+    }
   }
 
   /**
@@ -277,7 +300,7 @@ class NativeListener {
     this._timer = setTimeout(() => {
       this._timer = null;
 
-      for (const fd of driver.engine.takeSilent(this.id)) this._handOver(fd);
+      this._handOverAll(driver.engine.takeSilent(this.id));
       if (driver.engine.waiting(this.id) > 0) this.watchSilence();
     }, PATIENCE);
     this._timer.unref();
@@ -305,7 +328,7 @@ class NativeListener {
     delete this.handle.close;
     clearTimeout(this._timer);
 
-    for (const fd of waiting) this._handOver(fd);
+    this._handOverAll(waiting);
   }
 
   /**

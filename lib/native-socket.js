@@ -412,6 +412,7 @@ function spill(socket) {
   const connection = socket[kConnection];
   const { rest, restCallback } = connection;
   const state = socket._readableState;
+  const isAhead = driver.isAhead(connection.id);
   const head = connection.spill();
 
   driver.stats.spilled++;
@@ -431,19 +432,24 @@ function spill(socket) {
     }
   }
 
-  if (socket.destroyed) return;
+  const goOn = () => {
+    if (socket.destroyed) return;
 
-  state.reading = false;
+    state.reading = false;
 
-  if (head.length > 0) {
-    //
-    // Listeners that are attached in this tick must see it, too.
-    //
-    state.sync = true;
-    Readable.prototype.unshift.call(socket, head);
-  }
+    if (head.length > 0) {
+      //
+      // Listeners that are attached in this tick must see it, too.
+      //
+      state.sync = true;
+      Readable.prototype.unshift.call(socket, head);
+    }
 
-  if (socket.readableFlowing !== false) socket.read(0);
+    if (socket.readableFlowing !== false) socket.read(0);
+  };
+
+  if (isAhead) driver.afterBatch(goOn);
+  else goOn();
 }
 
 /**

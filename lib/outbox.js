@@ -1,5 +1,6 @@
 'use strict';
 
+const { getDefaultHighWaterMark } = require('stream');
 const { randomFillSync } = require('crypto');
 const {
   types: { isUint8Array }
@@ -41,6 +42,11 @@ const SMALL_STRING = Math.floor(0xffff / 3);
 const HEADER = 14;
 
 const KEY_POOL_SIZE = 8 * 1024;
+
+const { get: lengthOf } = Object.getOwnPropertyDescriptor(
+  Object.getPrototypeOf(Uint8Array.prototype),
+  'length'
+);
 
 /**
  * The frames that were sent in a tick, waiting to be handed to the addon in one
@@ -147,7 +153,10 @@ class Outbox {
 
     if (!isUint8Array(data)) return false;
 
-    const { length } = data;
+    //
+    // A subclass may say something else.
+    //
+    const length = lengthOf.call(data);
 
     if (length > SMALL) {
       return this._sendDirect(connection, firstByte, data, data, mask, cb);
@@ -230,7 +239,9 @@ class Outbox {
 
     if (sent === size + bytes.length) {
       this._fill(connection, pairSize(data, bytes.length, mask));
-      if (typeof cb === 'function') nextTick(cb, null);
+      if (typeof cb === 'function') {
+        nextTick(settle, { outbox: this, connection, cb });
+      }
       return true;
     }
 
@@ -270,7 +281,7 @@ class Outbox {
 
     for (let i = 0; i < list.length; i++) {
       if (typeof list[i] === 'string') length += Buffer.byteLength(list[i]);
-      else if (isUint8Array(list[i])) length += list[i].length;
+      else if (isUint8Array(list[i])) length += lengthOf.call(list[i]);
       else return false;
     }
 
@@ -286,7 +297,7 @@ class Outbox {
         offset += this._slab.utf8Write(list[i], offset);
       } else {
         this._slab.set(list[i], offset);
-        offset += list[i].length;
+        offset += lengthOf.call(list[i]);
       }
     }
 
@@ -367,14 +378,23 @@ class Outbox {
    */
   _fill(connection, pair) {
     const { socket } = connection;
-    if (pair === 0 || socket === null) return;
+    if (pair === 0) return;
 
-    const state = socket._writableState;
+    if (socket === null) {
+      //
+      // It may be looked at before the tick is over.
+      //
+      if (pair < getDefaultHighWaterMark(false)) return;
 
-    if (pair >= state.highWaterMark) {
+      connection.isFull = true;
+    } else {
+      const state = socket._writableState;
+      if (pair < state.highWaterMark) return;
+
       state.needDrain = true;
-      nextTick(drain, this, socket);
     }
+
+    nextTick(empty, this, connection);
   }
 
   /**
@@ -483,7 +503,7 @@ class Outbox {
     this._fill(connection, pair);
 
     if (typeof cb === 'function') {
-      const ticket = { outbox: this, cb };
+      const ticket = { outbox: this, connection, cb };
 
       this._tickets[index] = ticket;
       nextTick(settle, ticket);
@@ -512,14 +532,26 @@ class Outbox {
 module.exports = Outbox;
 
 /**
- * Emits `'drain'` if the kernel has taken everything.
+ * Says that a connection does not count as full any more.
  *
- * @param {Outbox} outbox What waits to be handed to it
- * @param {net.Socket} socket The socket
+ * @param {Outbox} outbox What waits to be handed to the kernel
+ * @param {NativeConnection} connection The connection
  * @private
  */
-function drain(outbox, socket) {
+function empty(outbox, connection) {
   outbox.flush();
+  connection.isFull = false;
+  drain(connection.socket);
+}
+
+/**
+ * Emits `'drain'` if the kernel has taken everything.
+ *
+ * @param {net.Socket} [socket] The socket, if there is one
+ * @private
+ */
+function drain(socket) {
+  if (socket === null) return;
 
   const state = socket._writableState;
 
@@ -552,13 +584,16 @@ function toMasked(rest, key, phase) {
 }
 
 /**
- * Calls the callback of a frame, unless the kernel did not take it.
+ * Calls the callback of a frame, unless the kernel did not take it. As in a
+ * stream, `'drain'` comes before that.
  *
  * @param {Object} ticket The ticket of the frame
  * @private
  */
 function settle(ticket) {
   ticket.outbox.flush();
+
+  drain(ticket.connection.socket);
 
   const { cb } = ticket;
 

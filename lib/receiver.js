@@ -337,53 +337,101 @@ class Receiver extends Writable {
   }
 
   /**
-   * Emits events until there are no more, or one must wait.
+   * Works off what there is. What listeners throw is an uncaught exception like
+   * any other, but what was received after that is not lost.
    *
    * @private
    */
   _run() {
-    let isThrown = true;
+    //
+    // If chunks are waiting, it is the stream that has called, in a loop which an
+    // exception would leave for good.
+    //
+    const isDone = this._writableState.bufferProcessing
+      ? this._workInLoop()
+      : this._workAlone();
 
-    try {
-      do {
-        while (this._heldFrom < this._held.length) {
-          if (!this._process()) {
-            isThrown = false;
-            return;
-          }
-        }
-
-        //
-        // The engine does not wait: what it has of a connection is decoded now.
-        //
-        if (
-          this.isDecoding &&
-          this._connection === null &&
-          (this._isInflating || inflation.isMuch())
-        ) {
-          this._isInflating = false;
-          inflation.postpone(() => this._run());
-          isThrown = false;
-          return;
-        }
-      } while (this._decode());
-
-      isThrown = false;
-    } finally {
-      //
-      // A listener has thrown. That is an uncaught exception like any other,
-      // but what was received after that is not lost. (If it was the extension
-      // that has thrown, it may still call back.)
-      //
-      if (isThrown && this._state === GET_INFO && this._callback !== null) {
-        setImmediate(() => this._run());
-      }
-    }
+    if (!isDone) return;
 
     const cb = this._callback;
 
     this._callback = null;
     cb();
+  }
+
+  /**
+   * Works, and goes on later after an exception.
+   *
+   * @return {Boolean} `false` if an event must wait
+   * @private
+   */
+  _workAlone() {
+    let isThrown = true;
+
+    try {
+      const isDone = this._work();
+
+      isThrown = false;
+      return isDone;
+    } finally {
+      if (isThrown && this._canGoOn) setImmediate(() => this._run());
+    }
+  }
+
+  /**
+   * Works, and goes on at once after an exception.
+   *
+   * @return {Boolean} `false` if an event must wait
+   * @private
+   */
+  _workInLoop() {
+    for (;;) {
+      try {
+        return this._work();
+      } catch (err) {
+        if (!this._canGoOn) throw err;
+        binding.fatalException(err);
+      }
+    }
+  }
+
+  /**
+   * Whether there is something to go on with after an exception. If it was the
+   * extension that has thrown, it may still call back.
+   *
+   * @type {Boolean}
+   */
+  get _canGoOn() {
+    return this._state === GET_INFO && this._callback !== null;
+  }
+
+  /**
+   * Emits events until there are no more, or one must wait.
+   *
+   * @return {Boolean} `false` if one must wait
+   * @private
+   */
+  _work() {
+    do {
+      while (this._heldFrom < this._held.length) {
+        if (!this._process()) return false;
+      }
+
+      //
+      // The engine does not wait: what it has of a connection is decoded now.
+      //
+      if (
+        this.isDecoding &&
+        this._connection === null &&
+        (this._isInflating || inflation.isMuch())
+      ) {
+        this._isInflating = false;
+        inflation.postpone(() => this._run());
+        return false;
+      }
+    } while (this._decode());
+
+    return true;
   }
 
   /**

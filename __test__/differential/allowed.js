@@ -29,6 +29,7 @@ const ALLOWED = [
     reason: 'how chunks and decoded events are taken in and emitted',
     keys: [
       '_addInflated',
+      '_canGoOn',
       '_collect',
       '_createError',
       '_decideInflating',
@@ -48,6 +49,9 @@ const ALLOWED = [
       '_shift',
       '_takeMore',
       '_takeWhole',
+      '_work',
+      '_workAlone',
+      '_workInLoop',
       'isDecoding',
       'isHolding',
       'receive',

@@ -137,7 +137,7 @@ fn encode(row: &mut [u32], slab: &mut [u8]) {
         .checked_add(length)
         .is_none_or(|end| end > slab.len())
     {
-        row[3] = 0;
+        row[2..].fill(0);
         return;
     }
     if flags & RAW != 0 {
@@ -151,7 +151,7 @@ fn encode(row: &mut [u32], slab: &mut [u8]) {
     let mut bytes = [0; MAX_HEADER];
     let size = header(flags, mask, length).encode(&mut bytes);
     let Some(start) = offset.checked_sub(size) else {
-        row[3] = 0;
+        row[2..].fill(0);
         return;
     };
     before[start..].copy_from_slice(&bytes[..size]);

@@ -202,17 +202,30 @@ impl Connection {
     /// bytes go into `buffer`, which is filled once at the most, or straight to
     /// where a large message stays.
     pub fn poll(&mut self, cx: &mut Context<'_>, buffer: &mut [u8], inbox: &mut Inbox<'_>) {
-        if self.poll_blocked(cx).is_ready() {
-            self.blocked = false;
-            self.watch(Interest::READABLE);
-            if self.failure != 0 {
-                return self.fail(self.failure.into(), inbox);
-            }
-            inbox.row(RowKind::Writable, 0, 0, 0);
+        let is_writable = self.poll_blocked(cx).is_ready();
+        // In this order, as libuv does it: a reset is for who reads to find.
+        if !self.ended {
+            self.poll_reading(cx, buffer, inbox);
         }
-        if self.ended {
-            return;
+        if is_writable {
+            self.unblock(cx, inbox);
         }
+    }
+
+    /// Goes on writing.
+    fn unblock(&mut self, cx: &mut Context<'_>, inbox: &mut Inbox<'_>) {
+        self.blocked = false;
+        self.watch(Interest::READABLE);
+        if self.failure != 0 {
+            return self.fail(self.failure.into(), inbox);
+        }
+        if !self.ended {
+            self.set_reading(self.reading, cx);
+        }
+        inbox.row(RowKind::Writable, 0, 0, 0);
+    }
+
+    fn poll_reading(&mut self, cx: &mut Context<'_>, buffer: &mut [u8], inbox: &mut Inbox<'_>) {
         if !self.reading {
             // What has been received comes before the end.
             if self.intake.has_backlog() {
@@ -242,7 +255,7 @@ impl Connection {
             match self.intake.read(guard.get_inner(), left, buffer, inbox) {
                 Ok(piece) if piece.len == 0 => return self.end(inbox),
                 Ok(piece) => {
-                    let hung_up = guard.ready().is_write_closed();
+                    let has_closed = guard.ready().is_read_closed();
                     if piece.short {
                         // Nothing is left in the kernel: spares the read that
                         // would say so. (tokio keeps "closed by the peer".)
@@ -250,6 +263,14 @@ impl Connection {
                     }
                     drop(guard);
                     self.intake.decode(&piece, buffer, inbox);
+                    if piece.short && has_closed && self.is_hung_up(cx) {
+                        // That is an end at once with libuv, too, even if it is a
+                        // reset.
+                        self.hung_up = true;
+                        if !self.intake.has_backlog() {
+                            return self.end(inbox);
+                        }
+                    }
                     left = left.saturating_sub(piece.len);
                     let more = piece.short || self.intake.has_room(inbox);
                     if !more || left == 0 || self.intake.has_backlog() || inbox.is_full() {
@@ -258,9 +279,7 @@ impl Connection {
                     }
                     if piece.short {
                         // Ready again means closed by the peer. That is an
-                        // event of a later turn, as it is with libuv, and an
-                        // end whatever the reason if both sides are closed.
-                        self.hung_up |= hung_up;
+                        // event of a later turn, as it is with libuv.
                         if self.poll_read_ready(cx).is_ready() {
                             cx.waker().wake_by_ref();
                         }
@@ -273,6 +292,12 @@ impl Connection {
                 Err(error) => return self.fail(errno(&error), inbox),
             }
         }
+    }
+
+    /// Whether both directions are closed. (A guard for reading does not say.)
+    fn is_hung_up(&self, cx: &mut Context<'_>) -> bool {
+        let ready = self.socket.as_ref().map(|it| it.poll_write_ready(cx));
+        matches!(ready, Some(Poll::Ready(Ok(guard))) if guard.ready().is_write_closed())
     }
 
     /// Reports a reset although nobody reads, and the end unless data came before

@@ -578,7 +578,7 @@ mod tests {
         let (_, mut peer) = adopt(&mut home);
         assert!(turn(&mut home).is_empty());
         peer.write_all(b"\x81\x02hi").unwrap();
-        drop(peer);
+        peer.shutdown(std::net::Shutdown::Write).unwrap();
         let kinds: Vec<u32> = turn(&mut home).iter().map(|row| row.1).collect();
         assert_eq!(
             kinds,
@@ -587,6 +587,41 @@ mod tests {
         assert!(home.is_due());
         assert_eq!(turn(&mut home)[0].1, RowKind::End as u32);
         assert!(!home.is_due());
+    }
+
+    #[test]
+    fn data_and_the_end_of_both_directions_are_seen_in_one_turn() {
+        let mut home = Home::new().unwrap();
+        let (_, mut peer) = adopt(&mut home);
+        assert!(turn(&mut home).is_empty());
+        peer.write_all(b"\x81\x02hi").unwrap();
+        drop(peer);
+        let kinds: Vec<u32> = turn(&mut home).iter().map(|row| row.1).collect();
+        let expected = [RowKind::Read, RowKind::Text, RowKind::End];
+        assert_eq!(kinds, expected.map(|kind| kind as u32));
+        assert!(turn(&mut home).is_empty());
+    }
+
+    #[test]
+    fn a_reset_is_found_by_reading_before_writing_goes_on() {
+        let mut home = Home::new().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (ours, _) = listener.accept().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let socket = home.register(ours.as_fd()).unwrap();
+        let id = home.adopt(socket, receiver(false));
+        home.set_reading(id, true);
+        assert!(turn(&mut home).is_empty());
+        let chunk = vec![1; 1 << 20];
+        while home.write(id, &[IoSlice::new(&chunk)]).unwrap() > 0 {}
+        home.want_write(id);
+        assert!(turn(&mut home).is_empty());
+        rustix::net::sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
+        drop(peer);
+        let kinds: Vec<u32> = turn(&mut home).iter().map(|row| row.1).collect();
+        let expected = [RowKind::Failed, RowKind::Writable];
+        assert_eq!(kinds, expected.map(|kind| kind as u32));
     }
 
     #[test]
