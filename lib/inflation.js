@@ -11,11 +11,20 @@ const SHARE = 512 * 1024;
 /** How many all receivers may decompress in a turn of the event loop. */
 const MOST = 4 * 1024 * 1024;
 
+/**
+ * How many messages are decompressed little by little at a time, if more are
+ * there: `MOST_INFLATING` of `src/engine/home.rs`.
+ */
+const MOST_AT_ONCE = 10;
+
 /** How many were decompressed in this turn. */
 let inflated = 0;
 
 /** What goes on later. */
 const postponed = [];
+
+/** Whether something is going on that was postponed. */
+let isGoingOn = false;
 
 module.exports = { SHARE, add, isMuch, postpone };
 
@@ -42,13 +51,15 @@ function isMuch() {
 
 /**
  * Has something go on later: one in each turn, in the order in which they were
- * postponed.
+ * postponed, but not many in rotation.
  *
  * @param {Function} goOn What is to be called
  * @public
  */
 function postpone(goOn) {
-  postponed.push(goOn);
+  if (isGoingOn) postponed.splice(MOST_AT_ONCE - 1, 0, goOn);
+  else postponed.push(goOn);
+
   if (postponed.length === 1) setImmediate(next);
 }
 
@@ -61,7 +72,13 @@ function next() {
   const goOn = postponed.shift();
 
   if (postponed.length > 0) setImmediate(next);
-  goOn();
+  isGoingOn = true;
+
+  try {
+    goOn();
+  } finally {
+    isGoingOn = false;
+  }
 }
 
 /**

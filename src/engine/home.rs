@@ -32,6 +32,10 @@ const READ_BUFFER: usize = 64 * 1024;
 /// Readiness events that one turn takes from the kernel at the most.
 const MAX_EVENTS: usize = 1024;
 
+/// How many connections decompress large messages at a time. The others wait, so
+/// that there are not more such messages than with ws, by its default.
+const MOST_INFLATING: usize = 10;
+
 struct Resident {
     connection: Connection,
     waker: Waker,
@@ -52,6 +56,8 @@ pub struct Home {
     /// Those that were ready in the last turn, whose batch was full before
     /// they were polled.
     waiting: Vec<u32>,
+    /// Those that decompress large messages.
+    inflating: Vec<u32>,
     scratch: Vec<u32>,
     buffer: Box<[u8]>,
     alone: Alone,
@@ -80,6 +86,7 @@ impl Home {
             free: Vec::new(),
             freed: Vec::new(),
             waiting: Vec::new(),
+            inflating: Vec::new(),
             scratch: Vec::new(),
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             alone: Alone::default(),
@@ -135,6 +142,7 @@ impl Home {
             return None;
         };
         self.freed.push(id);
+        self.inflating.retain(|other| *other != id);
         Some(resident.connection)
     }
 
@@ -324,6 +332,7 @@ impl Home {
         self.residents.clear();
         self.lobby.clear();
         self.waiting.clear();
+        self.inflating.clear();
         self.free.clear();
         self.freed.clear();
     }
@@ -363,6 +372,7 @@ impl Home {
             free,
             freed,
             waiting,
+            inflating,
             scratch,
             buffer,
             alone,
@@ -406,6 +416,11 @@ impl Home {
                     }
                     continue;
                 };
+                let is_inflating = resident.connection.intake().is_inflating();
+                if is_inflating && !admit(inflating, id) {
+                    resident.waker.wake_by_ref();
+                    continue;
+                }
                 if resident.connection.lacks_room(inbox) {
                     inbox.use_up();
                     polled -= 1;
@@ -414,6 +429,9 @@ impl Home {
                 inbox.begin(id);
                 let mut cx = Context::from_waker(&resident.waker);
                 resident.connection.poll(&mut cx, buffer, inbox);
+                if is_inflating && !resident.connection.intake().is_inflating() {
+                    inflating.retain(|other| *other != id);
+                }
             }
             waiting.drain(..polled);
             Poll::Ready(())
@@ -453,6 +471,14 @@ impl Drop for Home {
     }
 }
 
+/// Whether a connection is one of those that decompress large messages.
+fn admit(inflating: &mut Vec<u32>, id: u32) -> bool {
+    if !inflating.contains(&id) && inflating.len() < MOST_INFLATING {
+        inflating.push(id);
+    }
+    inflating.contains(&id)
+}
+
 /// An id that is free, with an empty slot.
 fn vacant(free: &mut Vec<u32>, residents: &mut Vec<Option<Box<Resident>>>) -> u32 {
     free.pop().unwrap_or_else(|| {
@@ -465,23 +491,28 @@ fn vacant(free: &mut Vec<u32>, residents: &mut Vec<Option<Box<Resident>>>) -> u3
 mod tests {
     use super::*;
     use crate::engine::inbox::{Owned, RowKind, ROW};
+    use crate::protocol::deflate::Deflater;
     use crate::protocol::frame::{FrameHeader, Opcode, MAX_HEADER};
     use crate::protocol::mask::apply_mask;
-    use crate::protocol::receiver::Room;
+    use crate::protocol::receiver::{InflateConfig, Room};
     use std::io::{Read, Write};
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
     use std::time::Duration;
 
-    fn receiver(is_server: bool) -> Receiver {
-        Receiver::new(ReceiverConfig {
+    fn limits(is_server: bool) -> ReceiverConfig {
+        ReceiverConfig {
             is_server,
             max_payload: 0,
             max_fragments: 0,
             max_buffered_chunks: 0,
             skip_utf8_validation: false,
             inflate: None,
-        })
+        }
+    }
+
+    fn receiver(is_server: bool) -> Receiver {
+        Receiver::new(limits(is_server))
     }
 
     fn adopt(home: &mut Home) -> (u32, UnixStream) {
@@ -857,6 +888,47 @@ mod tests {
             });
             flood(&lengths.collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn not_all_connections_decompress_large_messages_at_a_time() {
+        const PEERS: usize = 3 * MOST_INFLATING;
+        let text = vec![b'x'; 3 << 20];
+        let payload = Deflater::new(6, 15).compress(&[], &text, true).unwrap();
+        let mut frame = vec![0xc1, 126];
+        frame.extend_from_slice(&(payload.len() as u16).to_be_bytes());
+        frame.extend_from_slice(&payload);
+        let mut home = Home::new().unwrap();
+        let mut peers = Vec::new();
+        for _ in 0..PEERS {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            let socket = home.register(ours.as_fd()).unwrap();
+            let config = InflateConfig {
+                window_bits: 15,
+                no_context_takeover: false,
+            };
+            let id = home.adopt(
+                socket,
+                Receiver::new(ReceiverConfig {
+                    inflate: Some(config),
+                    ..limits(false)
+                }),
+            );
+            home.set_reading(id, true);
+            theirs.write_all(&frame).unwrap();
+            peers.push(theirs);
+        }
+        let (mut received, mut most) = (0, 0);
+        while received < PEERS {
+            let (mut rows, mut slab, mut owned) = ([0; 1024], [0; 66_000], Vec::new());
+            let mut inbox = Inbox::new(&mut rows, &mut slab, &mut owned);
+            home.turn(&mut inbox);
+            received += owned.len();
+            most = most.max(home.inflating.len());
+        }
+        assert_eq!(most, MOST_INFLATING);
+        assert!(home.inflating.is_empty());
     }
 
     #[test]

@@ -133,6 +133,11 @@ impl Intake {
         self.backlog.is_some()
     }
 
+    /// Whether a large message is being decompressed, little by little.
+    pub fn is_inflating(&self) -> bool {
+        self.has_backlog() && self.receiver.is_inflating()
+    }
+
     fn take_backlog(&mut self) -> Vec<u8> {
         self.backlog.take().map(|bytes| *bytes).unwrap_or_default()
     }
