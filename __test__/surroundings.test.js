@@ -704,7 +704,8 @@ suite('surroundings', () => {
       });
     });
 
-    assert.equal(output, 'undefined undefined');
+    // The first is what it is with ws, before Node.js 24 and from there on.
+    assert.match(output, /^(undefined|listening) undefined$/);
   });
 
   it('loses nobody for want of descriptors', { skip }, async () => {

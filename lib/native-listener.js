@@ -4,7 +4,7 @@ const EventEmitter = require('events');
 const http = require('http');
 const net = require('net');
 const diagnostics = require('diagnostics_channel');
-const { AsyncResource } = require('async_hooks');
+const { AsyncLocalStorage, AsyncResource } = require('async_hooks');
 const { closeSync } = require('fs');
 const { ENOENT } = require('os').constants.errno;
 
@@ -26,6 +26,12 @@ const SOCKET = 0;
 //
 const MAX_FIELDS = 64;
 const MAX_HEAD = 8 * 1024;
+
+/**
+ * Whether asynchronous contexts belong to handles, as with Node.js 24: then those
+ * of a server's events are the one in which it began to listen.
+ */
+const HAVE_HANDLES_CONTEXTS = !AsyncLocalStorage.prototype._propagate;
 
 /** The length of a `Sec-WebSocket-Accept`. */
 const ACCEPT_LENGTH = 28;
@@ -58,6 +64,9 @@ class NativeListener {
     this._accept = accept;
     this._onconnection = server._handle.onconnection;
     this._timer = null;
+    this._resource = HAVE_HANDLES_CONTEXTS
+      ? new AsyncResource('WEBSOCKETSERVER')
+      : null;
     //
     // Negative if it can't be done.
     //
@@ -146,15 +155,14 @@ class NativeListener {
         //
         // In a context of its own, which ends with the event.
         //
-        new AsyncResource('WEBSOCKETSERVER').runInAsyncScope(
+        this._inScope(
           this._onUpgrade,
-          this,
           rows[i],
           inbox.heads.subarray(rows[i + 2], rows[i + 2] + rows[i + 3])
         );
         break;
       case HAND_OVER:
-        this._handOver(rows[i + 3]);
+        this._inScope(this._handOver, rows[i + 3]);
         break;
       case LISTENER_FAILED:
         //
@@ -162,6 +170,19 @@ class NativeListener {
         //
         this.stop(true);
     }
+  }
+
+  /**
+   * Calls a method in the asynchronous context of an event of the server.
+   *
+   * @param {Function} method The method
+   * @param {...*} args Its arguments
+   * @private
+   */
+  _inScope(method, ...args) {
+    const resource = this._resource || new AsyncResource('WEBSOCKETSERVER');
+
+    resource.runInAsyncScope(method, this, ...args);
   }
 
   /**
@@ -249,7 +270,7 @@ class NativeListener {
       // What a listener throws for one is not the others' fault.
       //
       try {
-        this._handOver(fd);
+        this._inScope(this._handOver, fd);
       } catch (err) {
         binding.fatalException(err);
       }
@@ -341,7 +362,10 @@ class NativeListener {
   _open(fd) {
     if (fd < 0) return null;
 
-    const handle = new this.handle.constructor(SOCKET);
+    //
+    // Libuv's callback has no context yet when Node makes the handle.
+    //
+    const handle = driver.inRoot(() => new this.handle.constructor(SOCKET));
 
     if (handle.open(fd) < 0) {
       closeSync(fd);

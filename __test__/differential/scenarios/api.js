@@ -443,7 +443,7 @@ scenarios.push(
         lines.filter((line) => {
           const [, key = ''] = /^ {2}(\w+|\[Symbol)/.exec(line) || [];
 
-          return key !== '[Symbol' && !hidden('WebSocket#', key);
+          return !/^\[?Symbol$/.test(key) && !hidden('WebSocket#', key);
         })
       );
     }

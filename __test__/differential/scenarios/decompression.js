@@ -407,7 +407,7 @@ for (const role of ROLES) {
       release = () => cb(null, data);
     };
     const frames = [peer.frame(1, 'slow', { rsv: 4 })];
-    for (let i = 0; i < 5000; i++) frames.push(peer.frame(1, `${i}`));
+    for (let i = 0; i < 15000; i++) frames.push(peer.frame(1, `${i}`));
     const seen = [];
     ws.on('message', (data) => seen.push(`${data}`));
     peer.write(...frames);
@@ -415,7 +415,7 @@ for (const role of ROLES) {
     await t.poll(() => ws._socket.isPaused());
     log('paused', seen.length, ws.isPaused);
     release();
-    await t.poll(() => seen.length === 5001);
+    await t.poll(() => seen.length === 15001);
     const [first, ...rest] = seen;
     log(
       'in order',
