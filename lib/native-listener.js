@@ -106,8 +106,8 @@ class NativeListener {
    */
   static isPlain(server, own) {
     return (
-      isOnly(server.rawListeners('connection'), own.connection) &&
-      isOnly(server.rawListeners('upgrade'), own.upgrade) &&
+      isOnly(server, 'connection', own.connection) &&
+      isOnly(server, 'upgrade', own.upgrade) &&
       server.emit === emit &&
       net.Socket.prototype.write === write &&
       (server.maxConnections === undefined || server.maxConnections === null) &&
@@ -176,13 +176,14 @@ class NativeListener {
    * Calls a method in the asynchronous context of an event of the server.
    *
    * @param {Function} method The method
-   * @param {...*} args Its arguments
+   * @param {Number} target Its first argument
+   * @param {Buffer} [payload] Its second argument
    * @private
    */
-  _inScope(method, ...args) {
+  _inScope(method, target, payload) {
     const resource = this._resource || new AsyncResource('WEBSOCKETSERVER');
 
-    resource.runInAsyncScope(method, this, ...args);
+    resource.runInAsyncScope(method, this, target, payload);
   }
 
   /**
@@ -379,15 +380,19 @@ class NativeListener {
 module.exports = NativeListener;
 
 /**
- * Whether a list of listeners has one, and no other.
+ * Whether an event has one listener, and no other.
  *
- * @param {Function[]} listeners The listeners
- * @param {Function} listener The one
+ * @param {http.Server} server The server
+ * @param {String} event The name of the event
+ * @param {Function} listener The listener
  * @return {Boolean} `true` if it does
  * @private
  */
-function isOnly(listeners, listener) {
-  return listeners.length === 1 && listeners[0] === listener;
+function isOnly(server, event, listener) {
+  return (
+    server.listenerCount(event) === 1 &&
+    server.listenerCount(event, listener) === 1
+  );
 }
 
 /**
