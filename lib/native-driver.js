@@ -102,11 +102,13 @@ module.exports = driver;
 let spareInbox = null;
 
 /**
- * The batch that is being dispatched, if one is.
- *
- * @type {{rows: Uint32Array, next: Number, end: Number, later: Function[]}}
+ * The rows of the batch that is being dispatched, if one is, what is left of them,
+ * and what is to be called after it.
  */
-let batch = null;
+let batchRows = null;
+let batchNext = 0;
+let batchEnd = 0;
+let later = null;
 
 /** The memory that the engine has. */
 let lentInbox = null;
@@ -305,10 +307,10 @@ function turn() {
  * @public
  */
 function isAhead(id) {
-  if (batch === null) return false;
+  if (batchRows === null) return false;
 
-  for (let i = batch.next; i < batch.end; i += ROW) {
-    if (batch.rows[i] === id) return true;
+  for (let i = batchNext; i < batchEnd; i += ROW) {
+    if (batchRows[i] === id) return true;
   }
 
   return false;
@@ -321,8 +323,13 @@ function isAhead(id) {
  * @public
  */
 function afterBatch(fn) {
-  if (batch === null) fn();
-  else batch.later.push(fn);
+  if (batchRows === null) {
+    fn();
+    return;
+  }
+
+  if (later === null) later = [];
+  later.push(fn);
 }
 
 /**
@@ -345,6 +352,7 @@ function turnOnce() {
   const { rows } = inbox;
   const end = (count + 1) * ROW;
   let sinceFlush = 0;
+  let due;
   let i = ROW;
 
   const result = rows[2];
@@ -352,8 +360,14 @@ function turnOnce() {
   inbox.commit(driver.engine);
   outbox.dispatching = true;
 
-  const outer = batch;
-  const { later } = (batch = { rows, next: i, end, later: [] });
+  const outerRows = batchRows;
+  const outerNext = batchNext;
+  const outerEnd = batchEnd;
+  const outerLater = later;
+
+  batchRows = rows;
+  batchEnd = end;
+  later = null;
 
   try {
     while (i < end) {
@@ -380,7 +394,7 @@ function turnOnce() {
       const isNew = (rows[i + 1] & 0xff) === UPGRADE;
       const target = targets[isNew ? rows[i + 1] >>> 8 : id];
 
-      batch.next = next;
+      batchNext = next;
 
       if (target !== null && target !== undefined) {
         try {
@@ -402,13 +416,30 @@ function turnOnce() {
       }
     }
   } finally {
-    batch = outer;
+    due = later;
+    batchRows = outerRows;
+    batchNext = outerNext;
+    batchEnd = outerEnd;
+    later = outerLater;
     inbox.release();
     spareInbox = inbox;
     outbox.dispatching = false;
   }
 
-  for (const fn of later) {
+  if (due !== null) callAll(due);
+
+  outbox.flush();
+  return result;
+}
+
+/**
+ * Calls functions, each as if by a callback of its own.
+ *
+ * @param {Function[]} list The functions
+ * @private
+ */
+function callAll(list) {
+  for (const fn of list) {
     runTicks();
 
     try {
@@ -417,9 +448,6 @@ function turnOnce() {
       binding.fatalException(err);
     }
   }
-
-  outbox.flush();
-  return result;
 }
 
 /**
