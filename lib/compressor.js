@@ -4,6 +4,7 @@ const zlib = require('zlib');
 const { AsyncResource } = require('async_hooks');
 const { isUint8Array } = require('util').types;
 
+const Limiter = require('./limiter');
 const binding = require('./binding');
 const { setImmediate } = require('./scheduling');
 
@@ -84,9 +85,9 @@ class Compressor extends AsyncResource {
       getShared(level, options.windowBits),
       !keepsContext
     );
-    this.waiting = [];
+    // A fragment may refer to the one before it.
+    this.limiter = new Limiter(1);
     this.isClosed = false;
-    this.isBusy = false;
   }
 
   /**
@@ -100,26 +101,33 @@ class Compressor extends AsyncResource {
    * @public
    */
   compress(data, fin, callback) {
-    this.waiting.push([toBytes(data), fin, callback]);
-    if (!this.isBusy) this.start();
+    const bytes = toBytes(data);
+
+    this.limiter.add((done) => {
+      this.start(bytes, fin, (result) => {
+        if (this.isClosed) {
+          this.native.clear();
+          return;
+        }
+
+        done();
+        this.runInAsyncScope(callback, null, result);
+      });
+    });
   }
 
   /**
-   * Begins with the fragment that has waited longest.
+   * Begins with a fragment.
    *
+   * @param {Uint8Array} bytes The fragment
+   * @param {Boolean} fin Whether it is the last one
+   * @param {Function} finish Called with the result, if there is still to be one
    * @private
    */
-  start() {
-    const [bytes, fin, callback] = this.waiting.shift();
-
-    this.isBusy = true;
-
+  start(bytes, fin, finish) {
     if (bytes.length <= SMALL) {
       setImmediate(() => {
-        this.finish(
-          this.isClosed ? null : this.native.compress(bytes, fin),
-          callback
-        );
+        finish(this.isClosed ? null : this.native.compress(bytes, fin));
       });
       return;
     }
@@ -128,7 +136,7 @@ class Compressor extends AsyncResource {
     // What the callback throws is not a rejection.
     //
     this.native.compressElsewhere(bytes, fin).then(
-      (result) => setImmediate(() => this.finish(result, callback)),
+      (result) => setImmediate(finish, result),
       (err) => {
         setImmediate(() => {
           throw err;
@@ -138,32 +146,13 @@ class Compressor extends AsyncResource {
   }
 
   /**
-   * Hands over the result, if anybody still wants it.
-   *
-   * @param {Buffer} result The result
-   * @param {Function} callback The callback
-   * @private
-   */
-  finish(result, callback) {
-    this.isBusy = false;
-
-    if (this.isClosed) {
-      this.native.clear();
-      return;
-    }
-
-    if (this.waiting.length > 0) this.start();
-    this.runInAsyncScope(callback, null, result);
-  }
-
-  /**
    * Frees the memory, as soon as nothing uses it.
    *
    * @public
    */
   close() {
     this.isClosed = true;
-    if (!this.isBusy) this.native.clear();
+    if (this.limiter.pending === 0) this.native.clear();
   }
 }
 

@@ -31,7 +31,7 @@ const MAX_HEAD = 8 * 1024;
  * Whether asynchronous contexts belong to handles, as with Node.js 24: then those
  * of a server's events are the one in which it began to listen.
  */
-const HAVE_HANDLES_CONTEXTS = !AsyncLocalStorage.prototype._propagate;
+const HANDLES_HAVE_CONTEXTS = !AsyncLocalStorage.prototype._propagate;
 
 /** The length of a `Sec-WebSocket-Accept`. */
 const ACCEPT_LENGTH = 28;
@@ -64,7 +64,7 @@ class NativeListener {
     this._accept = accept;
     this._onconnection = server._handle.onconnection;
     this._timer = null;
-    this._resource = HAVE_HANDLES_CONTEXTS
+    this._resource = HANDLES_HAVE_CONTEXTS
       ? new AsyncResource('WEBSOCKETSERVER')
       : null;
     //

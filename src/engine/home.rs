@@ -496,6 +496,7 @@ mod tests {
     use crate::protocol::mask::apply_mask;
     use crate::protocol::receiver::{InflateConfig, Room};
     use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
     use std::time::Duration;
@@ -520,13 +521,37 @@ mod tests {
     }
 
     fn adopt_as(home: &mut Home, is_server: bool) -> (u32, UnixStream) {
+        adopt_with(home, receiver(is_server))
+    }
+
+    fn adopt_with(home: &mut Home, receiver: Receiver) -> (u32, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        let socket = home.register(ours.as_fd()).unwrap();
-        let id = home.adopt(socket, receiver(is_server));
+        let id = take_in(home, ours.as_fd(), receiver);
+        (id, theirs)
+    }
+
+    /// The same over TCP, where there are resets.
+    fn adopt_tcp(home: &mut Home) -> (u32, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (ours, _) = listener.accept().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let id = take_in(home, ours.as_fd(), receiver(false));
+        (id, theirs)
+    }
+
+    fn take_in(home: &mut Home, fd: BorrowedFd<'_>, receiver: Receiver) -> u32 {
+        let socket = home.register(fd).unwrap();
+        let id = home.adopt(socket, receiver);
         home.set_reading(id, true);
         assert!(!home.is_due());
-        (id, theirs)
+        id
+    }
+
+    /// Closes a connection with a reset.
+    fn reset(peer: TcpStream) {
+        rustix::net::sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
     }
 
     /// The large messages that turns deliver in place, and how often bytes were
@@ -636,20 +661,13 @@ mod tests {
     #[test]
     fn a_reset_is_found_by_reading_before_writing_goes_on() {
         let mut home = Home::new().unwrap();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (ours, _) = listener.accept().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        let socket = home.register(ours.as_fd()).unwrap();
-        let id = home.adopt(socket, receiver(false));
-        home.set_reading(id, true);
+        let (id, peer) = adopt_tcp(&mut home);
         assert!(turn(&mut home).is_empty());
         let chunk = vec![1; 1 << 20];
         while home.write(id, &[IoSlice::new(&chunk)]).unwrap() > 0 {}
         home.want_write(id);
         assert!(turn(&mut home).is_empty());
-        rustix::net::sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
-        drop(peer);
+        reset(peer);
         let kinds: Vec<u32> = turn(&mut home).iter().map(|row| row.1).collect();
         let expected = [RowKind::Failed, RowKind::Writable];
         assert_eq!(kinds, expected.map(|kind| kind as u32));
@@ -670,19 +688,11 @@ mod tests {
     #[test]
     fn a_reset_is_seen_while_a_connection_is_paused() {
         let mut home = Home::new().unwrap();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (ours, _) = listener.accept().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        let socket = home.register(ours.as_fd()).unwrap();
-        let id = home.adopt(socket, receiver(false));
-        home.set_reading(id, true);
+        let (id, peer) = adopt_tcp(&mut home);
         assert!(turn(&mut home).is_empty());
         home.set_reading(id, false);
         assert!(!home.is_due());
-        // Closing then sends a reset.
-        rustix::net::sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
-        drop(peer);
+        reset(peer);
         let rows = turn(&mut home);
         assert_eq!(rows, [(id, RowKind::Failed as u32, Vec::new())]);
         home.set_reading(id, true);
@@ -692,21 +702,14 @@ mod tests {
     #[test]
     fn a_reset_of_the_only_connection_is_no_end() {
         let mut home = Home::new().unwrap();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (ours, _) = listener.accept().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        let socket = home.register(ours.as_fd()).unwrap();
-        let id = home.adopt(socket, receiver(false));
-        home.set_reading(id, true);
+        let (id, mut peer) = adopt_tcp(&mut home);
         assert!(turn(&mut home).is_empty());
         for _ in 0..5 {
             peer.write_all(b"\x81\x01x").unwrap();
             assert_eq!(turn(&mut home).len(), 2);
         }
         assert!(home.alone.candidate().is_some());
-        rustix::net::sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
-        drop(peer);
+        reset(peer);
         let rows = turn(&mut home);
         assert_eq!(rows, [(id, RowKind::Failed as u32, Vec::new())]);
         assert!(turn(&mut home).is_empty());
@@ -901,21 +904,15 @@ mod tests {
         let mut home = Home::new().unwrap();
         let mut peers = Vec::new();
         for _ in 0..PEERS {
-            let (ours, mut theirs) = UnixStream::pair().unwrap();
-            ours.set_nonblocking(true).unwrap();
-            let socket = home.register(ours.as_fd()).unwrap();
             let config = InflateConfig {
                 window_bits: 15,
                 no_context_takeover: false,
             };
-            let id = home.adopt(
-                socket,
-                Receiver::new(ReceiverConfig {
-                    inflate: Some(config),
-                    ..limits(false)
-                }),
-            );
-            home.set_reading(id, true);
+            let receiver = Receiver::new(ReceiverConfig {
+                inflate: Some(config),
+                ..limits(false)
+            });
+            let (_, mut theirs) = adopt_with(&mut home, receiver);
             theirs.write_all(&frame).unwrap();
             peers.push(theirs);
         }
