@@ -47,6 +47,28 @@ async function stuck(t) {
   return { client, lengths, ws };
 }
 
+/**
+ * Counts the messages that the kernel takes of a connection whose client does not
+ * read.
+ *
+ * @param {TestContext} t The context of the test
+ * @param {Number} size The length of a message in bytes
+ * @return {Promise<Number>} How many
+ */
+async function capacity(t, size) {
+  const { client, ws } = await stuck(t);
+  let count = 0;
+
+  while (ws.bufferedAmount === 0) {
+    ws.send(Buffer.alloc(size, size & 0xff));
+    count++;
+    await new Promise(setImmediate);
+  }
+
+  client.terminate();
+  return count;
+}
+
 suite('full socket', () => {
   for (const [title, write] of [
     ['sendFrame()', (ws, bytes) => ws._sender.sendFrame([bytes])],
@@ -70,6 +92,51 @@ suite('full socket', () => {
         lengths,
         Array.from({ length: 2 * rounds }, (_, i) => (i % 2 ? LARGE : SMALL))
       );
+    });
+  }
+
+  for (const [title, act] of [
+    ['made a stream', (socket) => socket.on('data', () => {})],
+    ['ended', (socket) => socket.end()],
+    [
+      'corked',
+      (socket) => {
+        socket.cork();
+        socket.write(frame(LARGE));
+        process.nextTick(() => socket.uncork());
+      }
+    ]
+  ]) {
+    it(`keeps what was sent in the tick in which it is ${title}`, async (t) => {
+      const size = 16000;
+      const room = await capacity(t, size);
+      const { client, lengths, ws } = await stuck(t);
+      let sent = 0;
+      let callbacks = 0;
+
+      const send = () => {
+        sent++;
+        ws.send(Buffer.alloc(size, size & 0xff), (err) => {
+          assert.ifError(err);
+          callbacks++;
+        });
+      };
+
+      while (sent < room - 20) {
+        send();
+        await new Promise(setImmediate);
+      }
+
+      //
+      // The kernel has no room for all of these.
+      //
+      for (let i = 0; i < 40; i++) send();
+      act(ws._socket);
+
+      client.resume();
+      await until(() => callbacks === sent, 'all is called back');
+      await until(() => lengths.length >= sent, 'all has arrived');
+      assert.deepEqual(lengths.slice(0, sent), Array(sent).fill(size));
     });
   }
 

@@ -16,6 +16,8 @@ const RESPONSE =
   'Connection: Upgrade\r\n' +
   'Sec-WebSocket-Accept: ';
 
+const END = '\r\n\r\n';
+
 const PROTOCOL_FIELD = 'sec-websocket-protocol';
 const EXTENSIONS_FIELD = 'sec-websocket-extensions';
 
@@ -38,41 +40,47 @@ module.exports = { accept };
  */
 function accept(server, { listener, id, head, length, answer }) {
   const { options } = server;
-  let protocols;
-  let extensions;
+  const protocolHeader = readField(head, PROTOCOL_FIELD);
+  let protocol = '';
+  let extensions = null;
+
+  if (protocolHeader !== undefined && options.handleProtocols) return null;
 
   // The request is well-formed, but what it asks for may not be.
   try {
-    protocols = parseProtocols(readField(head, PROTOCOL_FIELD));
-    extensions = options.perMessageDeflate
-      ? acceptExtensions(readField(head, EXTENSIONS_FIELD), options)
-      : {};
+    if (protocolHeader !== undefined) {
+      [protocol] = parseProtocols(protocolHeader);
+    }
+
+    if (options.perMessageDeflate) {
+      extensions = acceptExtensions(readField(head, EXTENSIONS_FIELD), options);
+    }
   } catch {
     return null;
   }
 
-  if (protocols.size && options.handleProtocols) return null;
-
   const ws = new options.WebSocket(null, undefined, options);
   const req = upgradeRequest(head, ws);
-  let fields = '';
+  const response = [RESPONSE, answer];
 
-  if (protocols.size) {
-    ws._protocol = protocols.values().next().value;
-    fields += `\r\nSec-WebSocket-Protocol: ${ws._protocol}`;
+  if (protocol) {
+    ws._protocol = protocol;
+    response.push(`\r\nSec-WebSocket-Protocol: ${protocol}`);
   }
 
-  const value = formatExtensions(extensions);
+  const value = extensions === null ? '' : formatExtensions(extensions);
 
   if (value) {
-    fields += `\r\nSec-WebSocket-Extensions: ${value}`;
     ws._extensions = extensions;
+    response.push(`\r\nSec-WebSocket-Extensions: ${value}`);
   }
+
+  response.push(END);
 
   native.open(
     ws,
     { listener, id, received: length },
-    [`${RESPONSE}${answer}${fields}\r\n\r\n`],
+    response,
     readLimits(server)
   );
 

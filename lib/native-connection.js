@@ -4,6 +4,7 @@ const net = require('net');
 const { AsyncResource } = require('async_hooks');
 const { Readable } = require('stream');
 
+const SocketWriter = require('./socket-writer');
 const binding = require('./binding');
 const driver = require('./native-driver');
 const emitMessage = require('./emit-message');
@@ -28,9 +29,6 @@ const { convert } = require('./binary-message');
 const { closePayload, controlPayload } = require('./payload');
 const { kOptions, kReceiver, kSender, kSocket } = require('./symbols');
 const { nextTick } = require('./scheduling');
-
-/** `MAX_SLICES` of `src/binding/outbox.rs`. */
-const MAX_BUFFERS = 512;
 
 //
 // The first bytes of frames that are not fragmented (RFC 6455, section 5.2).
@@ -220,125 +218,14 @@ class NativeConnection extends AsyncResource {
   }
 
   /**
-   * Puts what the kernel did not take of a frame into the socket's queue.
+   * What the socket writes.
    *
-   * @param {Buffer} bytes The rest of the frame
-   * @param {Boolean} isPair Whether the sender would have written it in two
-   *     pieces, corked
-   * @param {Object} [ticket] The callback of the frame
-   * @public
+   * @type {SocketWriter}
    */
-  writeRest(bytes, isPair, ticket) {
-    let cb;
+  get writer() {
+    if (this._writer === null) this._writer = new SocketWriter(this);
 
-    if (ticket !== null) {
-      cb = ticket.cb;
-      ticket.cb = null;
-    }
-
-    if (this._ahead !== null) {
-      this._ahead.push({ bytes, cb });
-      return;
-    }
-
-    const socket = this.getSocket();
-
-    if (isPair) socket.cork();
-    socket.write(bytes, cb);
-    if (isPair) socket.uncork();
-  }
-
-  /**
-   * Writes for the socket.
-   *
-   * @param {Buffer[]} list The data
-   * @param {Function} cb Callback
-   * @public
-   */
-  write(list, cb) {
-    //
-    // What the kernel does not take of frames that were sent before goes ahead
-    // of the data: the socket's queue is behind it already.
-    //
-    this._ahead = [];
-    driver.outbox.flush();
-
-    const ahead = this._ahead;
-
-    this._ahead = null;
-
-    if (ahead.length > 0) {
-      list = [...ahead.map(({ bytes }) => bytes), ...list];
-      cb = callAll([...ahead.map((rest) => rest.cb), cb]);
-    }
-
-    if (this.failure !== 0) {
-      const err = errnoException(this.failure, 'write');
-
-      this.failure = 0;
-      cb(err);
-      return;
-    }
-
-    for (let i = 0; i < list.length; i++) this.bytesWritten += list[i].length;
-
-    this._write(list, cb);
-  }
-
-  /**
-   * Hands data to the kernel, and keeps what that does not take.
-   *
-   * @param {Buffer[]} list The data
-   * @param {Function} cb Callback
-   * @private
-   */
-  _write(list, cb) {
-    let rest = list;
-    let count;
-    let sent;
-
-    do {
-      count = rest.length;
-      sent =
-        count === 1
-          ? driver.engine.write(this.id, rest[0])
-          : driver.engine.writev(this.id, rest);
-
-      if (sent < 0) {
-        cb(errnoException(-sent, 'write'));
-        return;
-      }
-
-      rest = remainder(rest, sent);
-
-      //
-      // A call takes so many buffers. If there were more, the kernel may have
-      // room for them.
-      //
-    } while (rest !== null && sent > 0 && count > MAX_BUFFERS);
-
-    this.rest = rest;
-
-    if (rest === null) {
-      cb();
-    } else {
-      this.restCallback = cb;
-      if (driver.engine.wantWrite(this.id)) driver.schedule();
-    }
-  }
-
-  /**
-   * Goes on writing.
-   *
-   * @private
-   */
-  _continueWrite() {
-    const { rest, restCallback } = this;
-    if (rest === null) return;
-
-    this.rest = null;
-    this.restCallback = null;
-    this._write(rest, restCallback);
+    return this._writer;
   }
 
   /**
@@ -599,7 +486,7 @@ class NativeConnection extends AsyncResource {
           i += ROW;
           break;
         case WRITABLE:
-          this._continueWrite();
+          this.writer.goOn();
           i += ROW;
           break;
         case END:
@@ -868,13 +755,6 @@ Object.assign(NativeConnection.prototype, {
   isFull: false,
 
   //
-  // What the kernel did not take of a write of the socket, and the callback of
-  // that.
-  //
-  rest: null,
-  restCallback: null,
-
-  //
   // The errno of a failed write that is not reported yet.
   //
   failure: 0,
@@ -884,10 +764,7 @@ Object.assign(NativeConnection.prototype, {
   //
   writeMethod: null,
 
-  //
-  // During a write: the rests of frames that go ahead of it.
-  //
-  _ahead: null
+  _writer: null
 });
 
 module.exports = NativeConnection;
@@ -907,46 +784,4 @@ function readHead(connection) {
   connection.reading = false;
   connection.setReading(true);
   driver.callbacks.onData.call(connection.socket, head);
-}
-
-/**
- * Makes one callback of several.
- *
- * @param {(Function|undefined)[]} callbacks The callbacks
- * @return {Function} The callback
- * @private
- */
-function callAll(callbacks) {
-  return (err) => {
-    for (const callback of callbacks) {
-      //
-      // The last one is the stream's, which goes on whatever the others throw.
-      //
-      try {
-        if (typeof callback === 'function') callback(err || null);
-      } catch (thrown) {
-        binding.fatalException(thrown);
-      }
-    }
-  };
-}
-
-/**
- * What is left of a list of buffers after some bytes of it were written.
- *
- * @param {Buffer[]} list The list
- * @param {Number} written How many bytes were written
- * @return {(Buffer[]|null)} The rest, `null` if there is none
- * @private
- */
-function remainder(list, written) {
-  for (let i = 0; i < list.length; i++) {
-    if (written < list[i].length) {
-      return [list[i].subarray(written), ...list.slice(i + 1)];
-    }
-
-    written -= list[i].length;
-  }
-
-  return null;
 }

@@ -40,6 +40,9 @@ const LISTENER_METHODS = ['on', 'addListener', 'prependListener'];
 /**
  * What is different in a socket that the native driver serves. Everything else,
  * the queues, the states and the events of the stream, is the socket's own.
+ *
+ * What has been sent is handed to the kernel before anything that would overtake
+ * it, or keep the socket from taking what the kernel does not.
  */
 const overrides = {
   _read() {
@@ -48,14 +51,14 @@ const overrides = {
 
   _write(chunk, encoding, cb) {
     this._unrefTimer();
-    this[kConnection].write([toBuffer(chunk, encoding)], cb);
+    this[kConnection].writer.write([toBuffer(chunk, encoding)], cb);
   },
 
   _writev(chunks, cb) {
     const list = chunks.map(({ chunk, encoding }) => toBuffer(chunk, encoding));
 
     this._unrefTimer();
-    this[kConnection].write(list, cb);
+    this[kConnection].writer.write(list, cb);
   },
 
   _final(cb) {
@@ -63,7 +66,19 @@ const overrides = {
     return prototype._final.call(this, cb);
   },
 
+  cork() {
+    this[kConnection].flush();
+    prototype.cork.call(this);
+  },
+
+  end(...args) {
+    this[kConnection].flush();
+    return prototype.end.apply(this, args);
+  },
+
   destroy(err, cb) {
+    this[kConnection].flush();
+
     //
     // A paused socket has read some data ahead, which is still delivered.
     //
@@ -81,15 +96,14 @@ const overrides = {
 
   _destroy(err, cb) {
     const connection = this[kConnection];
-    const { restCallback } = connection;
 
     connection.release();
     restore(this);
 
-    if (restCallback !== null) {
-      connection.rest = null;
-      connection.restCallback = null;
-      beforeClosed(this._handle, () => restCallback(cancellation()));
+    const unsent = connection.writer.take();
+
+    if (unsent !== null) {
+      beforeClosed(this._handle, () => unsent.cb(cancellation()));
     }
 
     return prototype._destroy.call(this, err, cb);
@@ -410,7 +424,6 @@ function spill(socket) {
   if (Object.getPrototypeOf(socket) !== nativePrototype) return;
 
   const connection = socket[kConnection];
-  const { rest, restCallback } = connection;
   const state = socket._readableState;
   const isAhead = driver.isAhead(connection.id);
   const head = connection.spill();
@@ -418,19 +431,9 @@ function spill(socket) {
   driver.stats.spilled++;
   restore(socket);
 
-  if (rest !== null) {
-    connection.rest = null;
-    connection.restCallback = null;
+  const unsent = connection.writer.take();
 
-    if (rest.length === 1) {
-      prototype._write.call(socket, rest[0], 'buffer', restCallback);
-    } else {
-      const chunks = rest.map((chunk) => ({ chunk, encoding: 'buffer' }));
-
-      chunks.allBuffers = true;
-      prototype._writev.call(socket, chunks, restCallback);
-    }
-  }
+  if (unsent !== null) write(socket, unsent);
 
   const goOn = () => {
     if (socket.destroyed) return;
@@ -450,6 +453,26 @@ function spill(socket) {
 
   if (isAhead) driver.afterBatch(goOn);
   else goOn();
+}
+
+/**
+ * Has libuv write for a socket.
+ *
+ * @param {net.Socket} socket The socket
+ * @param {Object} unsent What to write
+ * @param {Buffer[]} unsent.list The data
+ * @param {Function} unsent.cb Callback
+ * @private
+ */
+function write(socket, { list, cb }) {
+  if (list.length === 1) {
+    prototype._write.call(socket, list[0], 'buffer', cb);
+  } else {
+    const chunks = list.map((chunk) => ({ chunk, encoding: 'buffer' }));
+
+    chunks.allBuffers = true;
+    prototype._writev.call(socket, chunks, cb);
+  }
 }
 
 /**

@@ -353,8 +353,12 @@ class Outbox {
     this._used = 0;
     if (rest === null) return;
 
-    for (const [connection, bytes, isPair, ticket] of rest) {
-      connection.writeRest(bytes, isPair, ticket);
+    for (const [{ writer }, bytes, isPair, ticket] of rest) {
+      writer.writeRest(
+        bytes,
+        isPair,
+        ticket === null ? undefined : take(ticket)
+      );
     }
   }
 
@@ -581,6 +585,20 @@ function toMasked(rest, key, phase) {
 
   mask(rest, rotated, masked, 0, rest.length);
   return masked;
+}
+
+/**
+ * Takes the callback of a frame, for somebody else to call.
+ *
+ * @param {Object} ticket The ticket of the frame
+ * @return {Function} The callback
+ * @private
+ */
+function take(ticket) {
+  const { cb } = ticket;
+
+  ticket.cb = null;
+  return cb;
 }
 
 /**

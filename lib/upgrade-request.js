@@ -108,8 +108,13 @@ function parseHead(text) {
     if (end <= start) break;
 
     const colon = text.indexOf(':', start);
+    let from = colon + 1;
+    let to = end;
 
-    fields.push(text.slice(start, colon), text.slice(colon + 1, end).trim());
+    while (isSpace(text.charCodeAt(from)) && from < to) from++;
+    while (isSpace(text.charCodeAt(to - 1)) && from < to) to--;
+
+    fields.push(text.slice(start, colon), text.slice(from, to));
     start = end + 2;
   }
 
@@ -121,3 +126,14 @@ function parseHead(text) {
 }
 
 module.exports = { parseHead, upgradeRequest };
+
+/**
+ * Whether a character is white space to HTTP (RFC 9110, section 5.6.3).
+ *
+ * @param {Number} code The character
+ * @return {Boolean} `true` if it is
+ * @private
+ */
+function isSpace(code) {
+  return code === 0x20 || code === 0x09;
+}

@@ -1,0 +1,208 @@
+'use strict';
+
+const binding = require('./binding');
+const driver = require('./native-driver');
+const errnoException = require('./errno-exception');
+
+/** `MAX_SLICES` of `src/binding/outbox.rs`. */
+const MAX_BUFFERS = 512;
+
+/**
+ * What a socket writes by way of the engine, and what the kernel has not taken of
+ * it yet.
+ */
+class SocketWriter {
+  /**
+   * Creates a SocketWriter instance.
+   *
+   * @param {NativeConnection} connection The connection of the socket
+   */
+  constructor(connection) {
+    this._connection = connection;
+
+    //
+    // What the kernel did not take of a write, and the callback of that.
+    //
+    this._rest = null;
+    this._callback = null;
+
+    //
+    // During a write: the rests of frames that go ahead of it.
+    //
+    this._ahead = null;
+  }
+
+  /**
+   * Writes for the socket.
+   *
+   * @param {Buffer[]} list The data
+   * @param {Function} cb Callback
+   * @public
+   */
+  write(list, cb) {
+    const connection = this._connection;
+
+    //
+    // What the kernel does not take of frames that were sent before goes ahead
+    // of the data: the socket's queue is behind it already.
+    //
+    this._ahead = [];
+    driver.outbox.flush();
+
+    const ahead = this._ahead;
+
+    this._ahead = null;
+
+    if (ahead.length > 0) {
+      list = [...ahead.map(({ bytes }) => bytes), ...list];
+      cb = callAll([...ahead.map((rest) => rest.cb), cb]);
+    }
+
+    if (connection.failure !== 0) {
+      const err = errnoException(connection.failure, 'write');
+
+      connection.failure = 0;
+      cb(err);
+      return;
+    }
+
+    for (const { length } of list) connection.bytesWritten += length;
+
+    this._write(list, cb);
+  }
+
+  /**
+   * Puts what the kernel did not take of a frame into the socket's queue.
+   *
+   * @param {Buffer} bytes The rest of the frame
+   * @param {Boolean} isPair Whether the sender would have written it in two
+   *     pieces, corked
+   * @param {Function} [cb] The callback of the frame
+   * @public
+   */
+  writeRest(bytes, isPair, cb) {
+    if (this._ahead !== null) {
+      this._ahead.push({ bytes, cb });
+      return;
+    }
+
+    const socket = this._connection.getSocket();
+
+    if (isPair) socket.cork();
+    socket.write(bytes, cb);
+    if (isPair) socket.uncork();
+  }
+
+  /**
+   * Goes on when the kernel has room.
+   *
+   * @public
+   */
+  goOn() {
+    const unsent = this.take();
+
+    if (unsent !== null) this._write(unsent.list, unsent.cb);
+  }
+
+  /**
+   * Takes what the kernel has not taken, for somebody else to write.
+   *
+   * @return {(Object|null)} The data and the callback, `null` if there is none
+   * @public
+   */
+  take() {
+    const { _rest: list, _callback: cb } = this;
+
+    if (list === null) return null;
+
+    this._rest = null;
+    this._callback = null;
+    return { list, cb };
+  }
+
+  /**
+   * Hands data to the kernel, and keeps what that does not take.
+   *
+   * @param {Buffer[]} list The data
+   * @param {Function} cb Callback
+   * @private
+   */
+  _write(list, cb) {
+    const { id } = this._connection;
+    let rest = list;
+    let count;
+    let sent;
+
+    do {
+      count = rest.length;
+      sent =
+        count === 1
+          ? driver.engine.write(id, rest[0])
+          : driver.engine.writev(id, rest);
+
+      if (sent < 0) {
+        cb(errnoException(-sent, 'write'));
+        return;
+      }
+
+      rest = remainder(rest, sent);
+
+      //
+      // A call takes so many buffers. If there were more, the kernel may have
+      // room for them.
+      //
+    } while (rest !== null && sent > 0 && count > MAX_BUFFERS);
+
+    if (rest === null) {
+      cb();
+    } else {
+      this._rest = rest;
+      this._callback = cb;
+      if (driver.engine.wantWrite(id)) driver.schedule();
+    }
+  }
+}
+
+module.exports = SocketWriter;
+
+/**
+ * Makes one callback of several.
+ *
+ * @param {(Function|undefined)[]} callbacks The callbacks
+ * @return {Function} The callback
+ * @private
+ */
+function callAll(callbacks) {
+  return (err) => {
+    for (const callback of callbacks) {
+      //
+      // The last one is the stream's, which goes on whatever the others throw.
+      //
+      try {
+        if (typeof callback === 'function') callback(err || null);
+      } catch (thrown) {
+        binding.fatalException(thrown);
+      }
+    }
+  };
+}
+
+/**
+ * What is left of a list of buffers after some bytes of it were written.
+ *
+ * @param {Buffer[]} list The list
+ * @param {Number} written How many bytes were written
+ * @return {(Buffer[]|null)} The rest, `null` if there is none
+ * @private
+ */
+function remainder(list, written) {
+  for (let i = 0; i < list.length; i++) {
+    if (written < list[i].length) {
+      return [list[i].subarray(written), ...list.slice(i + 1)];
+    }
+
+    written -= list[i].length;
+  }
+
+  return null;
+}
