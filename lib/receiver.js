@@ -3,6 +3,8 @@
 const zlib = require('zlib');
 const { Writable } = require('stream');
 
+const EventQueue = require('./event-queue');
+const InflatedMessage = require('./inflated-message');
 const PartialMessage = require('./partial-message');
 const PerMessageDeflate = require('./permessage-deflate');
 const WholeFrame = require('./whole-frame');
@@ -12,7 +14,6 @@ const emitMessage = require('./emit-message');
 const inflation = require('./inflation');
 const originals = require('./originals');
 const { BINARY_TYPES, kStatusCode, kWebSocket } = require('./constants');
-const { concat } = require('./buffer-util');
 const { convert } = require('./binary-message');
 const { isValidUTF8 } = require('./validation');
 const { setImmediate } = require('./scheduling');
@@ -160,14 +161,11 @@ class Receiver extends Writable {
 
     //
     // What is being worked off: a chunk from `_offset` on, the events that were
-    // decoded but not emitted yet from `_heldFrom` on, and the callback of the
-    // pending write.
+    // decoded but not emitted yet, and the callback of the pending write.
     //
     this._chunk = NOTHING;
     this._offset = 0;
-    this._held = [];
-    this._heldFrom = 0;
-    this._heldBytes = 0;
+    this._held = new EventQueue();
     this._callback = null;
 
     //
@@ -177,7 +175,7 @@ class Receiver extends Writable {
     this._isInflating = false;
 
     //
-    // What the extension has made of the frames of a message, if it is asked.
+    // The message that the extension decompresses, if it is asked.
     //
     this._inflated = null;
   }
@@ -256,7 +254,7 @@ class Receiver extends Writable {
         if (this._callback === null || bytes !== 0) {
           this._hold(bytes);
           bytes = 0;
-        } else if (this._heldBytes > MOST_HELD && !this.writableNeedDrain) {
+        } else if (this._held.bytes > MOST_HELD && !this.writableNeedDrain) {
           this._hold(HELD.length);
         }
       }
@@ -277,7 +275,6 @@ class Receiver extends Writable {
    */
   _keep(kind, detail, data, fragments) {
     this._held.push({ kind, detail, data, fragments });
-    this._heldBytes += data.length;
 
     if (kind <= BINARY && (detail & COMPRESSED) !== 0) {
       inflation.add(data.length);
@@ -413,7 +410,7 @@ class Receiver extends Writable {
    */
   _work() {
     do {
-      while (this._heldFrom < this._held.length) {
+      while (!this._held.isEmpty) {
         if (!this._process()) return false;
       }
 
@@ -441,10 +438,8 @@ class Receiver extends Writable {
    * @private
    */
   _process() {
-    const event = this._held[this._heldFrom];
+    const event = this._held.shift();
     const { kind, detail, data } = event;
-
-    this._shift();
 
     if (this._isDue(kind, detail)) {
       this._emit(kind, detail, data, event.fragments);
@@ -564,21 +559,15 @@ class Receiver extends Writable {
    * @private
    */
   _addInflated(detail, part) {
-    const inflated = this._inflated || { list: [], length: 0 };
+    const inflated = this._inflated || new InflatedMessage();
 
-    if (part.length) {
-      inflated.length += part.length;
-
-      if (inflated.length > this._maxPayload && this._maxPayload > 0) {
-        return this._createError(
-          RangeError,
-          'Max payload size exceeded',
-          'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH',
-          1009
-        );
-      }
-
-      inflated.list.push(part);
+    if (!inflated.add(part, this._maxPayload)) {
+      return this._createError(
+        RangeError,
+        'Max payload size exceeded',
+        'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH',
+        1009
+      );
     }
 
     if ((detail & FIN) === 0) {
@@ -588,8 +577,7 @@ class Receiver extends Writable {
 
     this._inflated = null;
 
-    const fragments = inflated.list;
-    const data = concat(fragments, inflated.length);
+    const { data, fragments } = inflated;
 
     if ((detail & IS_BINARY) === 0) {
       if (!this._skipUTF8Validation && !isValidUTF8(data)) {
@@ -631,20 +619,6 @@ class Receiver extends Writable {
         this._run();
       }
     });
-  }
-
-  /**
-   * Removes the first of the waiting events.
-   *
-   * @private
-   */
-  _shift() {
-    this._heldBytes -= this._held[this._heldFrom].data.length;
-
-    if (++this._heldFrom === this._held.length) {
-      this._held = [];
-      this._heldFrom = 0;
-    }
   }
 
   /**

@@ -116,8 +116,6 @@ const ALLOWED = [
       '_connection',
       '_decoder',
       '_held',
-      '_heldBytes',
-      '_heldFrom',
       '_idleDecoder',
       '_inflated',
       '_isInflating',
