@@ -1,11 +1,11 @@
 'use strict';
 
 const { getDefaultHighWaterMark } = require('stream');
-const { randomFillSync } = require('crypto');
 const {
   types: { isUint8Array }
 } = require('util');
 
+const writeMaskingKey = require('./masking-key');
 const { EMPTY_BUFFER } = require('./constants');
 const { headerLength, writeHeader } = require('./frame-header');
 const { mask } = require('./buffer-util');
@@ -41,7 +41,8 @@ const SMALL_STRING = Math.floor(0xffff / 3);
 /** Room before a payload for its frame header. */
 const HEADER = 14;
 
-const KEY_POOL_SIZE = 8 * 1024;
+/** The masking key of the frame that is being sent. */
+const sharedKey = Buffer.alloc(4);
 
 const { get: lengthOf } = Object.getOwnPropertyDescriptor(
   Object.getPrototypeOf(Uint8Array.prototype),
@@ -72,9 +73,6 @@ class Outbox {
       this._scheduled = false;
       this.flush();
     };
-
-    this._keys = EMPTY_BUFFER;
-    this._usedKeys = 0;
 
     //
     // The last text that was queued, and where it lies: one that is sent to
@@ -223,7 +221,10 @@ class Outbox {
     if (!connection.isClear) return false;
 
     const { id } = connection;
-    const key = mask ? this._takeKey() : null;
+    const key = mask ? sharedKey : null;
+
+    if (mask) writeMaskingKey(key, 0);
+
     const sent = mask
       ? this._engine.sendMasked(id, firstByte, bytes, key.readUInt32LE(0))
       : this._engine.sendFrame(id, firstByte, bytes);
@@ -421,32 +422,6 @@ class Outbox {
   }
 
   /**
-   * Makes sure that there is a masking key at `_usedKeys`.
-   *
-   * @private
-   */
-  _reserveKey() {
-    if (this._usedKeys < this._keys.length) return;
-
-    if (this._usedKeys === 0) this._keys = Buffer.alloc(KEY_POOL_SIZE);
-    randomFillSync(this._keys);
-    this._usedKeys = 0;
-  }
-
-  /**
-   * Takes a masking key.
-   *
-   * @return {Buffer} The key, to be used before the next one is taken
-   * @private
-   */
-  _takeKey() {
-    this._reserveKey();
-    this._usedKeys += 4;
-
-    return this._keys.subarray(this._usedKeys - 4, this._usedKeys);
-  }
-
-  /**
    * Adds a row for a payload that lies behind `_used`.
    *
    * @param {NativeConnection} connection The connection
@@ -463,17 +438,7 @@ class Outbox {
     let flags = firstByte;
 
     if (mask) {
-      this._reserveKey();
-
-      const slab = this._slab;
-      const keys = this._keys;
-      const used = this._usedKeys;
-
-      slab[offset - 4] = keys[used];
-      slab[offset - 3] = keys[used + 1];
-      slab[offset - 2] = keys[used + 2];
-      slab[offset - 1] = keys[used + 3];
-      this._usedKeys = used + 4;
+      writeMaskingKey(this._slab, offset - 4);
       flags |= MASK;
     }
 

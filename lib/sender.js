@@ -2,10 +2,10 @@
 
 const { Socket } = require('net');
 const { Duplex } = require('stream');
-const { randomFillSync } = require('crypto');
 
 const PerMessageDeflate = require('./permessage-deflate');
 const originals = require('./originals');
+const writeMaskingKey = require('./masking-key');
 const { closePayload, controlPayload, measure } = require('./payload');
 const { kWebSocket, NOOP } = require('./constants');
 const { isBlob } = require('./validation');
@@ -33,12 +33,6 @@ const SHORT = 1024;
 
 const shortHeader = Buffer.alloc(4);
 const sharedMask = Buffer.alloc(4);
-
-/**
- * Random bytes for masking keys, fetched many at a time.
- */
-const random = { pool: null, used: 0 };
-const RANDOM_POOL_SIZE = 8 * 1024;
 
 /**
  * The sending end of a connection.
@@ -596,17 +590,7 @@ function maskingKey(options) {
     return key;
   }
 
-  if (random.pool === null) {
-    random.pool = Buffer.alloc(RANDOM_POOL_SIZE);
-    random.used = RANDOM_POOL_SIZE;
-  }
-
-  if (random.used === RANDOM_POOL_SIZE) {
-    randomFillSync(random.pool);
-    random.used = 0;
-  }
-
-  for (let i = 0; i < 4; i++) key[i] = random.pool[random.used++];
+  writeMaskingKey(key, 0);
 
   return key;
 }
