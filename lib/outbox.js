@@ -12,7 +12,7 @@ const { mask } = require('./buffer-util');
 const { nextTick } = require('./scheduling');
 
 //
-// The flags of `src/binding/outbox.rs`.
+// The flags of `src/engine/outbox.rs`.
 //
 const RAW = 0x100;
 const MASK = 0x200;

@@ -4,7 +4,7 @@ const binding = require('./binding');
 const driver = require('./native-driver');
 const errnoException = require('./errno-exception');
 
-/** `MAX_SLICES` of `src/binding/outbox.rs`. */
+/** `MAX_SLICES` of `src/engine/outbox.rs`. */
 const MAX_BUFFERS = 512;
 
 /**

@@ -22,11 +22,11 @@ use rustix::time::{clock_gettime, ClockId};
 use super::caller::{call_outside, Caller};
 use super::decoder::{config, fill, take_owned, Decoder};
 use super::memory::{Lent, Memory};
-use super::nest::{Inbox, Nest};
-use super::outbox::{Outbox, MAX_SLICES};
+use super::nest::{Inbox, Nest, Unsent};
 use super::uv::{self, Backend, Poll, Watcher};
 use crate::engine::driver::errno;
 use crate::engine::home::Home;
+use crate::engine::outbox::MAX_SLICES;
 use crate::engine::vigil::{Vigil, LIMIT};
 
 /// What ties a nest to the event loop.
@@ -274,10 +274,10 @@ impl Engine {
     }
 
     /// Takes the memory of what is sent from now on: rows and a slab, see
-    /// `outbox.rs`.
+    /// `outbox.rs` of the engine.
     #[napi]
     pub fn lend_outbox(&self, rows: Lent<u32>, slab: Lent<u8>) {
-        self.nest.outbox.replace(Some(Outbox::new(rows, slab)));
+        self.nest.unsent.replace(Some(Unsent { rows, slab }));
     }
 
     /// Hands one buffer to the kernel. Returns how many bytes it took, or the
@@ -433,7 +433,7 @@ impl Cleanup {
         self.nest.home.borrow_mut().clear();
         self.nest.owned.borrow_mut().clear();
         self.nest.inbox.replace(None);
-        self.nest.outbox.replace(None);
+        self.nest.unsent.replace(None);
         let done = move || {
             drop(self);
             done();

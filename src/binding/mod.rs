@@ -28,8 +28,6 @@ mod listener;
 mod memory;
 #[cfg(target_os = "linux")]
 mod nest;
-#[cfg(target_os = "linux")]
-mod outbox;
 mod room;
 #[cfg(target_os = "linux")]
 mod uv;

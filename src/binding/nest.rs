@@ -5,7 +5,7 @@
 //! JavaScript. What is called seldom is a method of the engine.
 
 use std::cell::{Cell, RefCell};
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -14,18 +14,12 @@ use napi::Env;
 
 use super::decoder::{config, fill};
 use super::memory::{Lent, Memory};
-use super::outbox::{self, Outbox};
 use super::room::Reuse;
 use crate::engine::driver::errno;
 use crate::engine::home::Home;
-use crate::engine::inbox::Owned;
-use crate::protocol::frame::MAX_HEADER;
-use crate::protocol::mask::append_masked;
+use crate::engine::inbox::{Owned, ROW};
+use crate::engine::outbox::Outbox;
 use crate::protocol::receiver::{Receiver, ReceiverConfig};
-
-/// Bytes of a payload that are masked before they are sent: few enough to stay in
-/// the cache, and so many that one more system call does not count.
-const MASK_STEP: usize = 128 * 1024;
 
 /// Flags of a turn's result.
 const DUE: u32 = 1;
@@ -40,16 +34,21 @@ pub(super) struct Inbox {
     pub(super) heads: Lent<u8>,
 }
 
+/// The memory of what is sent: see `outbox.rs` of the engine.
+pub(super) struct Unsent {
+    pub(super) rows: Lent<u32>,
+    pub(super) slab: Lent<u8>,
+}
+
 /// The home, its memory, and what its turns leave behind.
 pub(super) struct Nest {
     pub(super) home: RefCell<Home>,
     /// Rows of turns since the event loop last asked for one.
     pub(super) events: Cell<u32>,
     pub(super) inbox: RefCell<Option<Inbox>>,
-    pub(super) outbox: RefCell<Option<Outbox>>,
+    pub(super) unsent: RefCell<Option<Unsent>>,
+    outbox: RefCell<Outbox>,
     pub(super) owned: RefCell<Vec<Owned>>,
-    /// What is masked in one step.
-    step: RefCell<Vec<u8>>,
     /// That of the last connection.
     config: RefCell<Arc<ReceiverConfig>>,
     reuse: Reuse,
@@ -62,9 +61,9 @@ impl Nest {
             home: RefCell::new(home),
             events: Cell::new(0),
             inbox: RefCell::default(),
+            unsent: RefCell::default(),
             outbox: RefCell::default(),
             owned: RefCell::default(),
-            step: RefCell::default(),
             config: RefCell::default(),
             reuse: Reuse::default(),
         }
@@ -151,46 +150,29 @@ impl Nest {
     /// Sends the first `count` rows of the memory of `Engine::lend_outbox`.
     /// Returns how many of them the kernel did not take in full.
     fn flush(&self, count: u32) -> u32 {
-        match &mut *self.outbox.borrow_mut() {
-            Some(outbox) => outbox.flush(&mut self.home.borrow_mut(), count as usize),
-            None => 0,
-        }
+        let mut unsent = self.unsent.borrow_mut();
+        let Some(Unsent { rows, slab }) = &mut *unsent else {
+            return 0;
+        };
+        let rows = rows.borrow().get_mut(..count as usize * ROW);
+        let home = &mut self.home.borrow_mut();
+        let mut outbox = self.outbox.borrow_mut();
+        outbox.flush(home, rows.unwrap_or_default(), slab.borrow())
     }
 
-    /// Hands an unmasked frame to the kernel: `first_byte` (with FIN, RSV1 and
-    /// opcode), the length of `payload`, and `payload`. Returns how many bytes
-    /// of the frame it took, or the negative errno.
+    /// Hands an unmasked frame to the kernel; see [`Outbox::send_frame`]. Returns
+    /// how many bytes of the frame it took, or the negative errno.
     fn send_frame(&self, id: u32, first_byte: u32, payload: &[u8]) -> i64 {
-        let mut header = [0; MAX_HEADER];
-        let size = outbox::header(first_byte, None, payload.len()).encode(&mut header);
-        self.send(id, &[IoSlice::new(&header[..size]), IoSlice::new(payload)])
+        let home = &mut self.home.borrow_mut();
+        let outbox = self.outbox.borrow();
+        taken(outbox.send_frame(home, id, first_byte, payload))
     }
 
-    /// The same for a masked frame, with its key in the order of its bytes. The
-    /// payload is masked step by step, so that it needs no memory of its own.
+    /// The same for a masked frame, with its key in the order of its bytes.
     fn send_masked(&self, id: u32, first_byte: u32, payload: &[u8], key: u32) -> i64 {
-        let key = key.to_le_bytes();
-        let mut header = [0; MAX_HEADER];
-        let size = outbox::header(first_byte, Some(key), payload.len()).encode(&mut header);
-        let mut step = self.step.borrow_mut();
-        step.clear();
-        step.extend_from_slice(&header[..size]);
-        let (mut sent, mut done) = (0, 0);
-        loop {
-            let part = &payload[done..payload.len().min(done + MASK_STEP)];
-            append_masked(&mut step, part, key, done);
-            done += part.len();
-            let result = self.send(id, &[IoSlice::new(&step)]);
-            if result < 0 && sent == 0 {
-                return result;
-            }
-            sent += result.max(0);
-            if result < step.len() as i64 || done == payload.len() {
-                // Should it have failed, the next attempt says so.
-                return sent;
-            }
-            step.clear();
-        }
+        let home = &mut self.home.borrow_mut();
+        let mut outbox = self.outbox.borrow_mut();
+        taken(outbox.send_masked(home, id, first_byte, payload, key.to_le_bytes()))
     }
 
     /// Lets in the connection of an "upgrade" row, which keeps its id and does
@@ -228,9 +210,14 @@ impl Nest {
     /// Hands bytes to the kernel. Returns how many it took, or the negative
     /// errno.
     pub(super) fn send(&self, id: u32, slices: &[IoSlice<'_>]) -> i64 {
-        match self.home.borrow_mut().write(id, slices) {
-            Ok(sent) => sent as i64,
-            Err(error) => -i64::from(errno(&error)),
-        }
+        taken(self.home.borrow_mut().write(id, slices))
+    }
+}
+
+/// How many bytes the kernel took, or the negative errno.
+fn taken(result: io::Result<usize>) -> i64 {
+    match result {
+        Ok(count) => count as i64,
+        Err(error) => -i64::from(errno(&error)),
     }
 }

@@ -22,6 +22,8 @@ pub mod listener;
 #[cfg(target_os = "linux")]
 pub mod lobby;
 #[cfg(target_os = "linux")]
+pub mod outbox;
+#[cfg(target_os = "linux")]
 pub mod ready;
 #[cfg(target_os = "linux")]
 pub mod vigil;
