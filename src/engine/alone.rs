@@ -43,3 +43,51 @@ impl Alone {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(turns: &[&[u32]]) -> Alone {
+        let mut alone = Alone::default();
+        for ready in turns {
+            alone.saw(ready);
+        }
+        alone
+    }
+
+    #[test]
+    fn a_connection_is_alone_when_several_turns_have_found_no_other() {
+        assert_eq!(seen(&[&[7], &[7]]).candidate(), None);
+        assert_eq!(seen(&[&[7], &[7], &[7]]).candidate(), Some(7));
+        // A turn without any says nothing.
+        assert_eq!(seen(&[&[7], &[], &[7], &[7]]).candidate(), Some(7));
+    }
+
+    #[test]
+    fn another_connection_ends_that() {
+        assert_eq!(seen(&[&[7], &[7], &[7], &[8]]).candidate(), None);
+        assert_eq!(seen(&[&[7], &[7], &[7], &[7, 8]]).candidate(), None);
+        let turns: [&[u32]; 6] = [&[7], &[7], &[7], &[8], &[8], &[8]];
+        assert_eq!(seen(&turns).candidate(), Some(8));
+    }
+
+    #[test]
+    fn the_driver_is_asked_now_and_then() {
+        let mut alone = seen(&[&[7], &[7], &[7]]);
+        for _ in 0..Alone::MOST {
+            assert_eq!(alone.candidate(), Some(7));
+            alone.tried(true);
+        }
+        assert_eq!(alone.candidate(), None);
+        alone.saw(&[7]);
+        assert_eq!(alone.candidate(), Some(7));
+    }
+
+    #[test]
+    fn a_turn_that_needs_the_driver_ends_it() {
+        let mut alone = seen(&[&[7], &[7], &[7]]);
+        alone.tried(false);
+        assert_eq!(alone.candidate(), None);
+    }
+}
