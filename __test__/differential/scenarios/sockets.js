@@ -233,10 +233,10 @@ for (const role of ROLES) {
       async run(WebSocket, log, t) {
         const { ws, peer } = await t.end(role);
         let timeouts = 0;
-        ws._socket.setTimeout(80, () => timeouts++);
+        ws._socket.setTimeout(300, () => timeouts++);
         log('timeout', ws._socket.timeout);
         for (let i = 0; i < 6; i++) {
-          await t.sleep(25);
+          await t.sleep(75);
           if (i % 2) peer.write(peer.frame(1, 'x'));
           else ws.send('x');
         }
