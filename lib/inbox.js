@@ -40,12 +40,13 @@ const ROWS = 2048;
 // A message that is kept pins the slab in which it lies. So a slab is as large as
 // so many messages are, within limits. The least is what Node's own `Buffer` pool
 // has, and more if that would last for a few batches only. The most has room for
-// a read of messages that are received where they stay, and for the headers of
-// frames of 4, 8 or 16 KiB.
+// several messages of 4, 8 or 16 KiB that are received where they stay, and for
+// the headers of their frames. With less, slabs change so often that it shows;
+// with more, the first of many replies wait so long that it shows, too.
 //
 const SLAB_MESSAGES = 16;
 const SLAB_MIN = 8 * 1024;
-const SLAB_MAX = 64 * 1024 + 512;
+const SLAB_MAX = 96 * 1024 + 512;
 const SLAB_RESERVE = 2 * 1024;
 
 /** How many batches a slab should last. */

@@ -105,6 +105,15 @@ class NativeConnection extends AsyncResource {
   }
 
   /**
+   * Whether a socket would count as full in this tick.
+   *
+   * @type {Boolean}
+   */
+  get isFull() {
+    return this.fullIn === driver.outbox.round;
+  }
+
+  /**
    * Whether frames may bypass the socket: nothing is queued in it, and nobody
    * waits to see what is written to it, or to sockets in general.
    *
@@ -729,7 +738,7 @@ class NativeConnection extends AsyncResource {
     driver.sockets.convert(socket, this);
     socket.setNoDelay();
     driver.callbacks.listenToSocket(socket);
-    if (this.isFull) socket._writableState.needDrain = true;
+    if (this.isFull) driver.outbox.fill(this);
     if (!isShared) driver.sockets.spill(socket);
     if (this.hasEnded) socket.end();
   }
@@ -750,9 +759,9 @@ Object.assign(NativeConnection.prototype, {
   hasEnded: false,
 
   //
-  // Whether a socket would have counted as full in this tick.
+  // The round of the outbox in which a socket would have counted as full.
   //
-  isFull: false,
+  fullIn: -1,
 
   //
   // The errno of a failed write that is not reported yet.

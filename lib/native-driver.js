@@ -412,6 +412,7 @@ function turnOnce() {
           outbox.flush();
         }
 
+        outbox.round++;
         runTicks();
       }
     }
@@ -429,6 +430,7 @@ function turnOnce() {
   if (due !== null) callAll(due);
 
   outbox.flush();
+  outbox.round++;
   return result;
 }
 

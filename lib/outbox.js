@@ -95,6 +95,15 @@ class Outbox {
      */
     this.dispatching = false;
 
+    /**
+     * How often ticks have run: a connection that is full is so until then.
+     * Whoever dispatches a batch counts here.
+     */
+    this.round = 0;
+    this._advance = () => {
+      this.round++;
+    };
+
     /** Whether the process exits. */
     this.isExiting = false;
   }
@@ -385,20 +394,28 @@ class Outbox {
     const { socket } = connection;
     if (pair === 0) return;
 
-    if (socket === null) {
-      //
-      // It may be looked at before the tick is over.
-      //
-      if (pair < getDefaultHighWaterMark(false)) return;
-
-      connection.isFull = true;
-    } else {
-      const state = socket._writableState;
-      if (pair < state.highWaterMark) return;
-
-      state.needDrain = true;
+    if (socket !== null) {
+      if (pair >= socket._writableState.highWaterMark) this.fill(connection);
+      return;
     }
 
+    //
+    // It may be looked at before the tick is over.
+    //
+    if (pair < getDefaultHighWaterMark(false)) return;
+
+    connection.fullIn = this.round;
+    if (!this.dispatching) nextTick(this._advance);
+  }
+
+  /**
+   * Has a socket count as full until the next tick.
+   *
+   * @param {NativeConnection} connection The connection of the socket
+   * @public
+   */
+  fill(connection) {
+    connection.socket._writableState.needDrain = true;
     nextTick(empty, this, connection);
   }
 
@@ -501,15 +518,14 @@ class Outbox {
 module.exports = Outbox;
 
 /**
- * Says that a connection does not count as full any more.
+ * Says that a socket does not count as full any more.
  *
  * @param {Outbox} outbox What waits to be handed to the kernel
- * @param {NativeConnection} connection The connection
+ * @param {NativeConnection} connection The connection of the socket
  * @private
  */
 function empty(outbox, connection) {
   outbox.flush();
-  connection.isFull = false;
   drain(connection.socket);
 }
 
