@@ -238,6 +238,16 @@ class NativeConnection extends AsyncResource {
   }
 
   /**
+   * Takes what the socket has written and the kernel has not taken.
+   *
+   * @return {(Object|null)} See `SocketWriter`
+   * @public
+   */
+  takeUnsent() {
+    return this._writer === null ? null : this._writer.take();
+  }
+
+  /**
    * Asks for received data, or asks for it no longer.
    *
    * @param {Boolean} reading Whether to ask

@@ -100,7 +100,7 @@ const overrides = {
     connection.release();
     restore(this);
 
-    const unsent = connection.writer.take();
+    const unsent = connection.takeUnsent();
 
     if (unsent !== null) {
       beforeClosed(this._handle, () => unsent.cb(cancellation()));
@@ -431,7 +431,7 @@ function spill(socket) {
   driver.stats.spilled++;
   restore(socket);
 
-  const unsent = connection.writer.take();
+  const unsent = connection.takeUnsent();
 
   if (unsent !== null) write(socket, unsent);
 

@@ -364,11 +364,7 @@ class Outbox {
     if (rest === null) return;
 
     for (const [{ writer }, bytes, isPair, ticket] of rest) {
-      writer.writeRest(
-        bytes,
-        isPair,
-        ticket === null ? undefined : take(ticket)
-      );
+      writer.writeRest(bytes, isPair, takeCallback(ticket));
     }
   }
 
@@ -571,11 +567,13 @@ function toMasked(rest, key, phase) {
 /**
  * Takes the callback of a frame, for somebody else to call.
  *
- * @param {Object} ticket The ticket of the frame
- * @return {Function} The callback
+ * @param {(Object|null)} ticket The ticket of the frame
+ * @return {(Function|undefined)} The callback, if there is one
  * @private
  */
-function take(ticket) {
+function takeCallback(ticket) {
+  if (ticket === null) return undefined;
+
   const { cb } = ticket;
 
   ticket.cb = null;

@@ -41,6 +41,15 @@ struct Resident {
     waker: Waker,
 }
 
+impl Resident {
+    fn new(socket: AsyncFd<OwnedFd>, receiver: Receiver, waker: Waker) -> Box<Self> {
+        Box::new(Self {
+            connection: Connection::new(socket, receiver),
+            waker,
+        })
+    }
+}
+
 /// A runtime and the connections that live in it.
 pub struct Home {
     runtime: Runtime,
@@ -123,10 +132,7 @@ impl Home {
         let id = vacant(&mut self.free, &mut self.residents);
         let waker = waker(id, &self.queue);
         if let Some(slot) = self.residents.get_mut(id as usize) {
-            *slot = Some(Box::new(Resident {
-                connection: Connection::new(socket, receiver),
-                waker,
-            }));
+            *slot = Some(Resident::new(socket, receiver, waker));
         }
         id
     }
@@ -192,10 +198,7 @@ impl Home {
         let Some((slot, waiting)) = slot.zip(self.lobby.take_requested(id)) else {
             return false;
         };
-        *slot = Some(Box::new(Resident {
-            connection: Connection::new(waiting.socket, receiver),
-            waker: waiting.waker,
-        }));
+        *slot = Some(Resident::new(waiting.socket, receiver, waiting.waker));
         true
     }
 

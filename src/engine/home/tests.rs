@@ -16,11 +16,7 @@ use std::time::Duration;
 fn limits(is_server: bool) -> ReceiverConfig {
     ReceiverConfig {
         is_server,
-        max_payload: 0,
-        max_fragments: 0,
-        max_buffered_chunks: 0,
-        skip_utf8_validation: false,
-        inflate: None,
+        ..ReceiverConfig::default()
     }
 }
 

@@ -129,11 +129,7 @@ fn rest(socket: &mut TcpStream) -> Vec<u8> {
 fn receiver() -> Receiver {
     Receiver::new(ReceiverConfig {
         is_server: true,
-        max_payload: 0,
-        max_fragments: 0,
-        max_buffered_chunks: 0,
-        skip_utf8_validation: false,
-        inflate: None,
+        ..ReceiverConfig::default()
     })
 }
 
