@@ -38,8 +38,8 @@ pub struct Connection {
     hung_up: bool,
     /// Whether the kernel takes no bytes.
     blocked: bool,
-    /// The errno that says why it cannot be known when the kernel takes bytes again;
-    /// otherwise 0.
+    /// The errno that says why the socket could not be registered again, until it is
+    /// reported; otherwise 0.
     failure: u16,
 }
 
@@ -162,33 +162,40 @@ impl Connection {
     /// after a write that was cut short. To be called in the runtime's context.
     pub fn want_write(&mut self, cx: &mut Context<'_>) {
         self.blocked = true;
-        self.watch(Interest::READABLE | Interest::WRITABLE);
-        // Registers the waker, which the driver knew before, or has a failure
-        // reported.
-        if self.poll_blocked(cx).is_ready() {
-            cx.waker().wake_by_ref();
-        }
-        self.set_reading(self.reading, cx);
+        self.watch(cx);
     }
 
-    /// Registers the socket anew. What it is ready for now, the driver will find
-    /// out again.
-    fn watch(&mut self, interest: Interest) {
+    /// Registers the socket anew, for what is waited for. What it is ready for now,
+    /// the driver will find out again.
+    fn watch(&mut self, cx: &mut Context<'_>) {
         let Some(socket) = self.take_socket() else {
             return;
         };
+        let interest = match self.blocked {
+            true => Interest::READABLE | Interest::WRITABLE,
+            false => Interest::READABLE,
+        };
         match register(socket, interest) {
             Ok(socket) => self.socket = Some(socket),
-            Err(error) => self.failure = errno(&error) as u16,
+            Err(error) => {
+                self.failure = errno(&error) as u16;
+                return cx.waker().wake_by_ref();
+            }
+        }
+        // Has the driver know the waker.
+        if self.poll_blocked(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+        if !self.ended {
+            self.set_reading(self.reading, cx);
         }
     }
 
-    /// Ready when the kernel takes bytes again, or that cannot be known.
+    /// Ready when the kernel takes bytes again.
     fn poll_blocked(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &self.socket {
-            _ if !self.blocked => Poll::Pending,
-            Some(socket) => socket.poll_write_ready(cx).map(drop),
-            None => Poll::Ready(()),
+            Some(socket) if self.blocked => socket.poll_write_ready(cx).map(drop),
+            _ => Poll::Pending,
         }
     }
 
@@ -202,6 +209,10 @@ impl Connection {
     /// bytes go into `buffer`, which is filled once at the most, or straight to
     /// where a large message stays.
     pub fn poll(&mut self, cx: &mut Context<'_>, buffer: &mut [u8], inbox: &mut Inbox<'_>) {
+        let failure = std::mem::take(&mut self.failure);
+        if failure != 0 {
+            return self.fail(failure.into(), inbox);
+        }
         let is_writable = self.poll_blocked(cx).is_ready();
         // In this order, as libuv does it: a reset is for who reads to find.
         if !self.ended {
@@ -215,14 +226,10 @@ impl Connection {
     /// Goes on writing.
     fn unblock(&mut self, cx: &mut Context<'_>, inbox: &mut Inbox<'_>) {
         self.blocked = false;
-        self.watch(Interest::READABLE);
-        if self.failure != 0 {
-            return self.fail(self.failure.into(), inbox);
+        self.watch(cx);
+        if self.socket.is_some() {
+            inbox.row(RowKind::Writable, 0, 0, 0);
         }
-        if !self.ended {
-            self.set_reading(self.reading, cx);
-        }
-        inbox.row(RowKind::Writable, 0, 0, 0);
     }
 
     fn poll_reading(&mut self, cx: &mut Context<'_>, buffer: &mut [u8], inbox: &mut Inbox<'_>) {
@@ -278,12 +285,7 @@ impl Connection {
                         return;
                     }
                     if piece.short {
-                        // Ready again means closed by the peer. That is an
-                        // event of a later turn, as it is with libuv.
-                        if self.poll_read_ready(cx).is_ready() {
-                            cx.waker().wake_by_ref();
-                        }
-                        return;
+                        return self.await_end(cx);
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => guard.clear_ready(),
@@ -291,6 +293,15 @@ impl Connection {
                 Err(_) if self.hung_up => return self.end(inbox),
                 Err(error) => return self.fail(errno(&error), inbox),
             }
+        }
+    }
+
+    /// After a short read: ready again means closed by the peer. As with libuv that
+    /// is an event of its own, of the next time that the loop looks at descriptors;
+    /// one that is registered anew is among what it finds then.
+    fn await_end(&mut self, cx: &mut Context<'_>) {
+        if self.poll_read_ready(cx).is_ready() {
+            self.watch(cx);
         }
     }
 
@@ -333,7 +344,6 @@ impl Connection {
             && !self.ended
             && !self.hung_up
             && !self.blocked
-            && self.failure == 0
             && self.intake.is_plain(inbox);
         let Some(socket) = self.socket.as_ref().filter(|_| is_plain) else {
             return false;

@@ -768,4 +768,32 @@ for (const role of ['server', 'client']) {
   });
 }
 
+//
+// The peer is a socket of the same process, so that the log tells in which order
+// the event loop has served the two ends.
+//
+for (const role of ['server', 'client']) {
+  for (const [what, payloads] of [
+    ['a close frame', []],
+    ['a message and a close frame', ['last']],
+    ['a message', ['last']]
+  ]) {
+    scenarios.push({
+      title: `the ${role} and a peer that sends ${what} and its end at once`,
+      async run(WebSocket, log, t) {
+        const { ws, peer } = await t.end(role);
+        const frames = payloads.map((payload) => peer.frame(1, payload));
+        if (what.endsWith('close frame')) frames.push(peer.closeFrame(1000));
+        ws.on('message', (data) => log('message', data));
+        ws.on('close', (code) => log('close', code));
+        peer.socket.on('data', () => log('peer data'));
+        peer.socket.on('end', () => log('peer end'));
+        peer.socket.on('close', () => log('peer close'));
+        peer.socket.end(Buffer.concat(frames));
+        await Promise.all([t.over(ws), peer.closed]);
+      }
+    });
+  }
+}
+
 module.exports = scenarios;

@@ -148,9 +148,10 @@ fn data_and_end_in_one_go_are_seen_in_two_turns() {
         kinds,
         [RowKind::Read, RowKind::Text].map(|kind| kind as u32)
     );
-    assert!(home.is_due());
-    assert_eq!(turn(&mut home)[0].1, RowKind::End as u32);
+    // It is the descriptor that tells.
     assert!(!home.is_due());
+    assert_eq!(turn(&mut home)[0].1, RowKind::End as u32);
+    assert!(turn(&mut home).is_empty());
 }
 
 #[test]
@@ -506,6 +507,23 @@ fn a_short_write_is_followed_by_a_writable_row() {
     drop(peer);
     let error = home.write(id, &[IoSlice::new(&chunk)]).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(Errno::PIPE.raw_os_error()));
+}
+
+#[test]
+fn an_end_right_behind_data_does_not_keep_a_full_socket_from_going_on() {
+    let mut home = Home::new().unwrap();
+    let (id, mut peer) = adopt(&mut home);
+    let chunk = vec![1; 1 << 20];
+    while home.write(id, &[IoSlice::new(&chunk)]).unwrap() > 0 {}
+    home.want_write(id);
+    assert!(turn(&mut home).is_empty());
+    peer.write_all(b"\x81\x02hi").unwrap();
+    peer.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(turn(&mut home)[1].1, RowKind::Text as u32);
+    assert_eq!(turn(&mut home)[0].1, RowKind::End as u32);
+    let mut sink = vec![0; 1 << 20];
+    assert!(peer.read(&mut sink).unwrap() > 0);
+    assert_eq!(turn(&mut home)[0].1, RowKind::Writable as u32);
 }
 
 #[test]
