@@ -5,6 +5,7 @@ const { AsyncResource } = require('async_hooks');
 
 const Outbox = require('./outbox');
 const binding = require('./binding');
+const { isNode } = require('./runtime');
 const { setImmediate, setTimeout } = require('./scheduling');
 const { Inbox, ROW, UPGRADE, isDecoded } = require('./inbox');
 
@@ -30,14 +31,13 @@ const PATIENCE = 1000;
 const FLUSH_INTERVAL = 16;
 
 /**
- * Whether this is a process in which there can be an engine. Other runtimes that
- * load addons have other sockets, and another event loop.
+ * Whether this is a process in which there can be an engine. Other runtimes have
+ * other sockets, and another event loop.
  */
 const isPossible =
   binding.Engine !== undefined &&
   process.env.OXWS_DRIVER !== 'stream' &&
-  process.versions.bun === undefined &&
-  process.versions.deno === undefined &&
+  isNode &&
   typeof process._tickCallback === 'function';
 
 /** The asynchronous context of what the event loop calls. */

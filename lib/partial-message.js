@@ -23,12 +23,12 @@ class PartialMessage {
   }
 
   /**
-   * Whether all of it has come.
+   * How many bytes of it have not come.
    *
-   * @type {Boolean}
+   * @type {Number}
    */
-  get isComplete() {
-    return this.length === this.data.length;
+  get missing() {
+    return this.data.length - this.length;
   }
 
   /**

@@ -211,6 +211,106 @@ class Receiver extends Writable {
   }
 
   /**
+   * Whether there is nothing to do, and nobody would see what the stream gets.
+   *
+   * @type {Boolean}
+   */
+  get canTake() {
+    const { corked, ending, length, writing } = this._writableState;
+
+    return (
+      length === 0 &&
+      corked === 0 &&
+      !writing &&
+      !ending &&
+      !this.destroyed &&
+      this._connection === null &&
+      this.write === write &&
+      this._write === _write
+    );
+  }
+
+  /**
+   * Takes a chunk in memory that is used again: by the next chunk, which may come
+   * while a listener runs. So nothing of it is left there when something is emitted.
+   * The stream is passed by where it would only take time; see `canTake`.
+   *
+   * @param {Buffer} memory The memory, which begins with the chunk
+   * @param {Number} length The length of the chunk
+   * @return {Boolean} What `write()` would return
+   * @public
+   */
+  take(memory, length) {
+    const frame =
+      this._partial === null ? this._findWhole(memory, 0, length) : null;
+
+    if (frame !== null && frame.end === length) {
+      const data = frame.copy(memory, !this._skipUTF8Validation);
+
+      if (data !== null) {
+        this._emitAlone(frame.kind, 0, data, null);
+        return true;
+      }
+    }
+
+    const chunk = memory.subarray(0, length);
+
+    if (this._takePart(chunk, frame)) return true;
+
+    return this._isServer && !inflation.isMuch()
+      ? this._takeMasked(chunk)
+      : this.write(Buffer.from(chunk));
+  }
+
+  /**
+   * Takes a chunk that is part of a message which is put together here, and not the
+   * last one.
+   *
+   * @param {Buffer} chunk The chunk
+   * @param {WholeFrame} [frame] The frame that it begins with, if it is simple
+   * @return {Boolean} `false` if it is something else
+   * @private
+   */
+  _takePart(chunk, frame) {
+    const partial = this._partial;
+
+    if (partial === null) {
+      return (
+        frame !== null && frame.end > chunk.length && this._begin(chunk, frame)
+      );
+    }
+
+    if (partial.missing <= chunk.length || this._hasTooMany(partial)) {
+      return false;
+    }
+
+    partial.take(chunk, 0);
+    return true;
+  }
+
+  /**
+   * Has the decoder take a chunk.
+   *
+   * @param {Buffer} chunk The chunk
+   * @return {Boolean} What `write()` would return
+   * @private
+   */
+  _takeMasked(chunk) {
+    const end = this._feed(this._getDecoder(), chunk, 0);
+    const rest = chunk.subarray(inbox.rows[2]);
+
+    if (rest.length === 0 && (end === ROW || this._emitSingle(end))) {
+      return true;
+    }
+
+    this._collect(end);
+
+    return this.write(
+      rest.length === 0 ? HELD.subarray(0, chunk.length) : Buffer.from(rest)
+    );
+  }
+
+  /**
    * Takes events of the native driver. They are emitted at once, unless they
    * must wait for their turn.
    *
@@ -637,6 +737,20 @@ class Receiver extends Writable {
   }
 
   /**
+   * The decoder of what the engine does not decode.
+   *
+   * @return {Object} The decoder
+   * @private
+   */
+  _getDecoder() {
+    if (this._decoder === null) {
+      this._decoder = new binding.Decoder(...this._limits());
+    }
+
+    return this._decoder;
+  }
+
+  /**
    * Decodes what is left of the chunk.
    *
    * @return {Boolean} `true` if there may be events now
@@ -661,12 +775,7 @@ class Receiver extends Writable {
 
     if (this._takeWhole(chunk, this._offset)) return true;
 
-    if (this._connection === null && this._decoder === null) {
-      this._decoder = new binding.Decoder(...this._limits());
-    }
-
-    const decoder = this._connection || this._decoder;
-
+    const decoder = this._connection || this._getDecoder();
     const end = this._feed(decoder, chunk, this._offset);
 
     this._offset = inbox.rows[2];
@@ -686,6 +795,40 @@ class Receiver extends Writable {
   }
 
   /**
+   * Finds the next frame of a chunk, if it is one of those that are simple and need
+   * not be decoded by the decoder.
+   *
+   * @param {Buffer} chunk The chunk
+   * @param {Number} start Where the frame begins
+   * @param {Number} end Where the chunk ends
+   * @return {(WholeFrame|null)} The frame, whose end may not have come
+   * @private
+   */
+  _findWhole(chunk, start, end) {
+    if (
+      (end - start > SHORT && this._isServer) ||
+      this._idleDecoder !== this._decoder ||
+      this._connection !== null ||
+      !this._allowSynchronousEvents
+    ) {
+      return null;
+    }
+
+    const frame = WholeFrame.find(chunk, start, end, this._isServer);
+
+    if (
+      frame !== null &&
+      frame.kind <= BINARY &&
+      frame.length > this._maxPayload &&
+      this._maxPayload > 0
+    ) {
+      return null;
+    }
+
+    return frame;
+  }
+
+  /**
    * Decodes the next frame of a chunk without the decoder, and emits it, if it is
    * one of those that are simple. Everything else, valid or not, is left to the
    * decoder, as it was.
@@ -696,28 +839,12 @@ class Receiver extends Writable {
    * @private
    */
   _takeWhole(chunk, start) {
-    if (
-      (chunk.length - start > SHORT && this._isServer) ||
-      this._idleDecoder !== this._decoder ||
-      this._connection !== null ||
-      !this._allowSynchronousEvents
-    ) {
-      return false;
-    }
-
-    const frame = WholeFrame.find(chunk, start, this._isServer);
+    const frame = this._findWhole(chunk, start, chunk.length);
     if (frame === null) return false;
 
-    const { end, kind, length } = frame;
+    if (frame.end > chunk.length) {
+      if (!this._begin(chunk, frame)) return false;
 
-    if (kind <= BINARY && length > this._maxPayload && this._maxPayload > 0) {
-      return false;
-    }
-
-    if (end > chunk.length) {
-      if (this._isServer || length < LONG) return false;
-
-      this._partial = new PartialMessage(chunk, frame);
       this._offset = chunk.length;
       return true;
     }
@@ -725,9 +852,37 @@ class Receiver extends Writable {
     const data = frame.take(chunk, !this._skipUTF8Validation);
     if (data === null) return false;
 
-    this._offset = end;
-    this._emit(kind, 0, data, null);
+    this._offset = frame.end;
+    this._emit(frame.kind, 0, data, null);
     return true;
+  }
+
+  /**
+   * Takes the beginning of a message, if it is one to be put together here.
+   *
+   * @param {Buffer} chunk The chunk, which ends with that
+   * @param {WholeFrame} frame Its frame
+   * @return {Boolean} `true` if it is
+   * @private
+   */
+  _begin(chunk, frame) {
+    if (this._isServer || frame.length < LONG) return false;
+
+    this._partial = new PartialMessage(chunk, frame);
+    return true;
+  }
+
+  /**
+   * Whether a message has come in more chunks than are allowed.
+   *
+   * @param {PartialMessage} partial The message
+   * @return {Boolean} `true` if it has
+   * @private
+   */
+  _hasTooMany(partial) {
+    return (
+      partial.chunks >= this._maxBufferedChunks && this._maxBufferedChunks > 0
+    );
   }
 
   /**
@@ -740,18 +895,14 @@ class Receiver extends Writable {
   _takeMore(chunk) {
     const partial = this._partial;
 
-    if (
-      this._offset === 0 &&
-      partial.chunks >= this._maxBufferedChunks &&
-      this._maxBufferedChunks > 0
-    ) {
+    if (this._offset === 0 && this._hasTooMany(partial)) {
       this._partial = null;
       this._keep(ERROR, 1008 | RANGE_ERROR, TOO_MANY_CHUNKS, null);
       return;
     }
 
     this._offset = partial.take(chunk, this._offset);
-    if (!partial.isComplete) return;
+    if (partial.missing > 0) return;
 
     const { data, kind } = partial;
 
@@ -818,8 +969,28 @@ class Receiver extends Writable {
       isSplit && this._binaryType !== 'nodebuffer' ? inbox.payload(ROW) : null;
 
     inbox.release();
-    this._emit(kind, detail, data, fragments);
+    this._emitAlone(kind, detail, data, fragments);
     return true;
+  }
+
+  /**
+   * Emits an event. Chunks that come meanwhile, because of a listener, wait for its
+   * end, as behind any other.
+   *
+   * @param {Number} kind The kind of the row
+   * @param {Number} detail The detail of the row
+   * @param {Buffer} data The payload
+   * @param {(Buffer|Buffer[])} [fragments] The fragments of a message
+   * @private
+   */
+  _emitAlone(kind, detail, data, fragments) {
+    this.cork();
+
+    try {
+      this._emit(kind, detail, data, fragments);
+    } finally {
+      this.uncork();
+    }
   }
 
   /**
@@ -951,6 +1122,8 @@ for (const name of [
 
   originals.Receiver = { addListener, emit, on };
 }
+
+const { _write, write } = Receiver.prototype;
 
 module.exports = Receiver;
 

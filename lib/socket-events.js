@@ -4,6 +4,7 @@ const EventEmitter = require('events');
 
 const { CLOSING } = require('./ready-states');
 const { NOOP, kWebSocket } = require('./constants');
+const { readInPlace } = require('./socket-reader');
 const { kConnection, kReceiver, kSocket } = require('./symbols');
 
 const { removeListener } = EventEmitter.prototype;
@@ -14,6 +15,7 @@ module.exports = {
   finish,
   isReceivingDone,
   listenToSocket,
+  readFromSocket,
   setCloseTimer,
   socketOnData
 };
@@ -29,6 +31,33 @@ function listenToSocket(socket) {
   socket.on('data', socketOnData);
   socket.on('end', socketOnEnd);
   socket.on('error', socketOnError);
+}
+
+/**
+ * Read from the socket of a connection that the native driver does not serve.
+ *
+ * @param {Duplex} socket The socket
+ * @public
+ */
+function readFromSocket(socket) {
+  readInPlace(socket, socketOnData, takeChunk);
+}
+
+/**
+ * Take what a socket has read, from memory that is used again.
+ *
+ * @param {Buffer} memory The memory
+ * @param {Number} length How many bytes have been read
+ * @return {Boolean} `false` if it is to go the usual way
+ * @private
+ */
+function takeChunk(memory, length) {
+  const receiver = this[kWebSocket]._receiver;
+
+  if (!receiver.canTake) return false;
+
+  if (!receiver.take(memory, length)) this.pause();
+  return true;
 }
 
 /**

@@ -30,6 +30,7 @@ const {
   finish,
   isReceivingDone,
   listenToSocket,
+  readFromSocket,
   setCloseTimer,
   socketOnData
 } = require('./socket-events');
@@ -345,6 +346,7 @@ class WebSocket extends EventEmitter {
     if (!isServed && head.length > 0) socket.unshift(head);
 
     listenToSocket(socket);
+    if (!isServed) readFromSocket(socket);
 
     this._readyState = OPEN;
     this.emit('open');

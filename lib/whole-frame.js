@@ -28,13 +28,14 @@ class WholeFrame {
    *
    * @param {Buffer} chunk The chunk
    * @param {Number} start Where the frame begins
+   * @param {Number} end Where the chunk ends
    * @param {Boolean} isMasked Whether it must be masked, or must not be
    * @return {(WholeFrame|null)} The frame, whose end may not have come; `null` if
    *     it is not of this kind
    * @public
    */
-  static find(chunk, start, isMasked) {
-    if (chunk.length - start < 2) return null;
+  static find(chunk, start, end, isMasked) {
+    if (end - start < 2) return null;
 
     const kind = FIRST_BYTES[chunk[start]];
     if (kind === undefined) return null;
@@ -46,7 +47,7 @@ class WholeFrame {
     let length = isMasked ? chunk[start + 1] ^ MASK : chunk[start + 1];
     let offset = start + 2;
 
-    if (length === LENGTH_16 && kind <= BINARY && offset + 2 <= chunk.length) {
+    if (length === LENGTH_16 && kind <= BINARY && offset + 2 <= end) {
       length = (chunk[offset] << 8) | chunk[offset + 1];
       offset += 2;
     } else if (length > MAX_CONTROL_PAYLOAD) {
@@ -111,6 +112,26 @@ class WholeFrame {
 
     return data;
   }
+
+  /**
+   * Copies the payload, and unmasks it on the way.
+   *
+   * @param {Buffer} memory Where all of the frame is
+   * @param {Boolean} checksText Whether text is checked
+   * @return {(Buffer|null)} The payload; `null` if it is text that is not valid
+   * @public
+   */
+  copy(memory, checksText) {
+    const { end, offset } = this;
+    if (this.length === 0) return EMPTY_BUFFER;
+
+    const data = Buffer.allocUnsafe(this.length);
+
+    if (this.isMasked) copyUnmasked(memory, offset, end, data);
+    else memory.copy(data, 0, offset, end);
+
+    return this.kind === TEXT && checksText && !isValidUTF8(data) ? null : data;
+  }
 }
 
 module.exports = WholeFrame;
@@ -131,6 +152,34 @@ function hasKey(chunk, offset) {
       chunk[offset + 3]) !==
     0
   );
+}
+
+/**
+ * Copies a short payload that comes after its masking key, and unmasks it.
+ *
+ * @param {Buffer} memory Where it is
+ * @param {Number} start Where it begins
+ * @param {Number} end Where it ends
+ * @param {Buffer} data Where it is to be
+ * @private
+ */
+function copyUnmasked(memory, start, end, data) {
+  const key0 = memory[start - 4];
+  const key1 = memory[start - 3];
+  const key2 = memory[start - 2];
+  const key3 = memory[start - 1];
+  const last = end - 3;
+  let i = start;
+  let to = 0;
+
+  for (; i < last; i += 4, to += 4) {
+    data[to] = memory[i] ^ key0;
+    data[to + 1] = memory[i + 1] ^ key1;
+    data[to + 2] = memory[i + 2] ^ key2;
+    data[to + 3] = memory[i + 3] ^ key3;
+  }
+
+  for (let j = start - 4; i < end; i++, j++) data[to++] = memory[i] ^ memory[j];
 }
 
 /**
