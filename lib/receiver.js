@@ -257,8 +257,8 @@ class Receiver extends Writable {
 
     if (this._takePart(chunk, frame)) return true;
 
-    return this._isServer && !inflation.isMuch()
-      ? this._takeMasked(chunk)
+    return frame === null && this._partial === null && !inflation.isMuch()
+      ? this._takeDecoded(chunk)
       : this.write(Buffer.from(chunk));
   }
 
@@ -295,7 +295,7 @@ class Receiver extends Writable {
    * @return {Boolean} What `write()` would return
    * @private
    */
-  _takeMasked(chunk) {
+  _takeDecoded(chunk) {
     const end = this._feed(this._getDecoder(), chunk, 0);
     const rest = chunk.subarray(inbox.rows[2]);
 

@@ -51,7 +51,7 @@ const ALLOWED = [
       '_process',
       '_readError',
       '_run',
-      '_takeMasked',
+      '_takeDecoded',
       '_takeMore',
       '_takePart',
       '_takeWhole',

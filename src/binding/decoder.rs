@@ -7,7 +7,7 @@ use napi::{Env, Error, Status};
 use napi_derive::napi;
 
 use super::memory::Memory;
-use super::room::{allocator, JsRoom};
+use super::room::{allocator, received, JsRoom};
 use crate::engine::inbox::{Inbox, Owned};
 use crate::protocol::receiver::{InflateConfig, Receiver, ReceiverConfig};
 
@@ -146,6 +146,7 @@ impl Decoder {
             ..
         } = self;
         let part = chunk.get(start as usize..).unwrap_or_default();
+        received(part.len());
         let (mut rows, mut slab) = (rows, slab.after(used as usize));
         let count = fill(env, &mut rows, &mut slab, &mut [], owned, |inbox| {
             let consumed = if *resumed {

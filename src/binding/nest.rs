@@ -14,7 +14,7 @@ use napi::Env;
 
 use super::decoder::{config, fill};
 use super::memory::{Lent, Memory};
-use super::room::Reuse;
+use super::room::received;
 use crate::engine::driver::errno;
 use crate::engine::home::Home;
 use crate::engine::inbox::{Owned, ROW};
@@ -51,7 +51,6 @@ pub(super) struct Nest {
     pub(super) owned: RefCell<Vec<Owned>>,
     /// That of the last connection.
     config: RefCell<Arc<ReceiverConfig>>,
-    reuse: Reuse,
 }
 
 impl Nest {
@@ -65,7 +64,6 @@ impl Nest {
             outbox: RefCell::default(),
             owned: RefCell::default(),
             config: RefCell::default(),
-            reuse: Reuse::default(),
         }
     }
 
@@ -134,7 +132,7 @@ impl Nest {
         let slab = slab.borrow().get_mut(*used..).unwrap_or_default();
         let count = fill(env, rows, slab, heads.borrow(), &mut owned, |inbox| {
             home.turn(inbox);
-            self.reuse.received(inbox.bytes_read());
+            received(inbox.bytes_read());
             let due = if home.is_due() { DUE } else { 0 };
             // What is decompressed is not emitted at once, so others wait until
             // the event loop has gone on.

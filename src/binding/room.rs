@@ -5,9 +5,9 @@
 
 #![allow(unsafe_code)]
 
-use std::cell::Cell;
 use std::hint::black_box;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use napi::bindgen_prelude::{BufferSlice, FromNapiValue, Result};
 use napi::{sys, Env, Error, Status};
@@ -22,43 +22,39 @@ pub struct JsRoom {
     length: usize,
 }
 
-/// Keeps the memory of messages with the process, so that it is used again.
+/// What all environments have received so far, in batches that are not small, as
+/// far as [`received`] counts.
+static RECEIVED: AtomicUsize = AtomicUsize::new(0);
+
+/// What must have been received: of small messages every now and then nothing is
+/// made.
+const LOT: usize = 32 * 1024 * 1024;
+/// How many bytes a batch must have to count: no fewer than a full TLS record.
+const MUCH: usize = 16 * 1024;
+/// A bit less than the largest block that glibc adapts to. V8 collects young
+/// garbage when it has 32 MiB of such memory (with the usual settings), so all of
+/// that stays.
+const BLOCK: usize = 31 * 1024 * 1024;
+
+/// Takes note of how many bytes were received in a batch, and keeps the memory of
+/// messages with the process once they are many, so that it is used again.
 ///
-/// Messages are many, large and freed by the dozen, whenever V8 collects young
-/// garbage. An allocator that returns all of that to the system at once has the
-/// kernel fetch and clear the pages of every message anew, which costs more than
-/// receiving it. glibc adapts to a program: what it returns to the system is
-/// what exceeds twice the size of the largest block that was ever freed (at
-/// first 128 KiB, and of blocks up to 32 MiB). So when it turns out that there
-/// is a lot to be received, such a block is freed, which nobody has touched.
-/// Other allocators take no notice.
-#[derive(Debug, Default)]
-pub struct Reuse {
-    received: Cell<usize>,
-}
-
-impl Reuse {
-    /// What must have been received, in batches of at least [`Self::MUCH`]: of
-    /// small messages every now and then nothing is made.
-    const LOT: usize = 32 * 1024 * 1024;
-    const MUCH: usize = 16 * 1024;
-    /// The block: a bit less than glibc's limit. V8 collects young garbage when
-    /// it has 32 MiB of such memory (with the usual settings), so all of that
-    /// stays.
-    const BLOCK: usize = 31 * 1024 * 1024;
-
-    /// Takes note of how many bytes were received in a batch.
-    pub fn received(&self, length: usize) {
-        let before = self.received.get();
-        if length < Self::MUCH || before >= Self::LOT {
-            return;
-        }
-        self.received.set(before.saturating_add(length));
-        if self.received.get() >= Self::LOT {
-            let mut block = Vec::<u8>::new();
-            if block.try_reserve_exact(Self::BLOCK).is_ok() {
-                black_box(&mut block);
-            }
+/// Messages are large and freed by the dozen, whenever V8 collects young garbage.
+/// An allocator that returns all of that to the system at once has the kernel fetch
+/// and clear the pages of every message anew, which costs more than receiving it.
+/// glibc adapts to a program: what it returns to the system is what exceeds twice
+/// the size of the largest block that was ever freed (at first 128 KiB, and of
+/// blocks up to 32 MiB). So when it turns out that there is a lot to be received,
+/// such a block is freed, which nobody has touched. Other allocators take no notice.
+pub fn received(length: usize) {
+    if length < MUCH || RECEIVED.load(Ordering::Relaxed) >= LOT {
+        return;
+    }
+    let before = RECEIVED.fetch_add(length, Ordering::Relaxed);
+    if before < LOT && before.saturating_add(length) >= LOT {
+        let mut block = Vec::<u8>::new();
+        if block.try_reserve_exact(BLOCK).is_ok() {
+            black_box(&mut block);
         }
     }
 }
