@@ -2,12 +2,19 @@
 
 const EventEmitter = require('events');
 const net = require('net');
+const process = require('process');
 const { Readable } = require('stream');
 
 const { isNode } = require('./runtime');
 
 const { emit } = EventEmitter.prototype;
 const { push } = Readable.prototype;
+
+/**
+ * Whether memory is asked for when there is something to read, and written to at
+ * once, so that sockets can share it. On Windows, reading may take longer.
+ */
+const canShare = isNode && process.platform !== 'win32';
 
 /** Bytes that a socket reads at once. */
 const SIZE = 64 * 1024;
@@ -45,7 +52,7 @@ module.exports = { readInPlace };
  * @public
  */
 function readInPlace(socket, listener, take) {
-  if (!isNode || !(socket instanceof net.Socket) || !isPossible(socket)) return;
+  if (!(socket instanceof net.Socket) || !isPossible(socket)) return;
 
   const handle = socket._handle;
   const { onread } = handle;
@@ -88,6 +95,7 @@ function isPossible(socket) {
   const handle = socket._handle;
 
   if (
+    !canShare ||
     !handle ||
     typeof handle.useUserBuffer !== 'function' ||
     typeof handle.onread !== 'function' ||
