@@ -27,11 +27,12 @@ function frame(size) {
  * Opens a connection whose client does not read.
  *
  * @param {TestContext} t The context of the test
+ * @param {Object} [options] Options of the server
  * @return {Promise<Object>} The server's WebSocket, the client, and the lengths
  *     of the messages that arrive at the client once it reads
  */
-async function stuck(t) {
-  const { wss, url } = await serve(t);
+async function stuck(t, options) {
+  const { wss, url } = await serve(t, options);
   const connection = once(wss, 'connection');
   const client = await connect(t, url);
   const [ws] = await connection;
@@ -187,6 +188,42 @@ suite('full socket', () => {
       await until(() => received.length === expected.length, 'all has arrived');
       assert.ok(received.every((text, i) => text === expected[i]));
       await until(() => callbacks === expected.length, 'all is called back');
+    });
+  }
+
+  for (const form of ['port', 'server']) {
+    it(`counts a frame in full until all of it is sent (${form})`, async (t) => {
+      for (const size of [17000, 19000, 23000, 50000, 70001]) {
+        const { client, ws } = await stuck(t, { form });
+
+        client.removeAllListeners('message');
+
+        while (ws.bufferedAmount === 0) {
+          ws.send(Buffer.alloc(size));
+          await new Promise(setImmediate);
+        }
+
+        //
+        // As with a stream of Node.js, however much of it the kernel has taken.
+        //
+        assert.equal(ws.bufferedAmount, size + (size < 65536 ? 4 : 10));
+
+        const socket = ws._socket;
+
+        if (socket.writableHighWaterMark <= size) {
+          const drained = once(socket, 'drain');
+
+          assert.equal(socket.writableNeedDrain, true);
+          client.resume();
+          await drained;
+        } else {
+          client.resume();
+          await until(() => ws.bufferedAmount === 0);
+        }
+
+        assert.equal(socket.writableLength, 0);
+        assert.equal(socket.writableNeedDrain, false);
+      }
     });
   }
 

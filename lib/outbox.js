@@ -64,7 +64,7 @@ class Outbox {
     this._rows = new Uint32Array(MAX_ROWS * ROW);
     this._connections = [];
     this._tickets = [];
-    this._isPair = new Uint8Array(MAX_ROWS);
+    this._pairs = new Uint32Array(MAX_ROWS);
     this._slab = EMPTY_BUFFER;
     this._used = 0;
     this._count = 0;
@@ -255,25 +255,23 @@ class Outbox {
       return true;
     }
 
-    const socket = connection.getSocket();
     const done = Math.max(sent - size, 0);
-    let rest = bytes.subarray(done);
+    const list = [bytes.subarray(done)];
 
-    if (mask) rest = toMasked(rest, key, done);
-    else if (bytes.buffer === this._slab.buffer) rest = Buffer.from(rest);
+    if (mask) list[0] = toMasked(list[0], key, done);
+    else if (bytes.buffer === this._slab.buffer) list[0] = Buffer.from(list[0]);
 
     if (sent < size) {
       const header = Buffer.allocUnsafe(size);
 
       writeHeader(header, firstByte, bytes.length, key);
-      socket.cork();
-      socket.write(header.subarray(sent));
-      socket.write(rest, cb);
-      socket.uncork();
-    } else {
-      socket.write(rest, cb);
+      list.unshift(header.subarray(sent));
     }
 
+    const pair = pairSize(data, bytes.length, mask);
+    const whole = size + bytes.length;
+
+    connection.writer.writeRest(list, pair || whole, list.length > 1, cb);
     return true;
   }
 
@@ -343,14 +341,15 @@ class Outbox {
       if (unsent !== 0 && rows[row + 3] !== 0) {
         if (rest === null) rest = [];
         if (rows[row] !== 0) this._connections[i].failure = rows[row];
-        rest.push([
-          this._connections[i],
-          Buffer.from(
+        rest.push({
+          connection: this._connections[i],
+          bytes: Buffer.from(
             this._slab.subarray(rows[row + 2], rows[row + 2] + rows[row + 3])
           ),
-          this._isPair[i] !== 0,
-          this._tickets[i]
-        ]);
+          pair: this._pairs[i],
+          size: rows[row + 1] + rows[row + 3],
+          ticket: this._tickets[i]
+        });
       }
 
       this._connections[i] = null;
@@ -363,8 +362,10 @@ class Outbox {
     this._used = 0;
     if (rest === null) return;
 
-    for (const [{ writer }, bytes, isPair, ticket] of rest) {
-      writer.writeRest(bytes, isPair, takeCallback(ticket));
+    for (const { connection, bytes, pair, size, ticket } of rest) {
+      const cb = takeCallback(ticket);
+
+      connection.writer.writeRest([bytes], pair || size, pair !== 0, cb);
     }
   }
 
@@ -480,7 +481,7 @@ class Outbox {
     this._rows[row + 2] = offset;
     this._rows[row + 3] = length;
     this._connections[index] = connection;
-    this._isPair[index] = pair === 0 ? 0 : 1;
+    this._pairs[index] = pair;
     this._tickets[index] = null;
     this._fill(connection, pair);
 

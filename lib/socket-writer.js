@@ -72,25 +72,37 @@ class SocketWriter {
   }
 
   /**
-   * Puts what the kernel did not take of a frame into the socket's queue.
+   * Puts what the kernel did not take of a frame into the socket's queue. As any
+   * write, that counts in full until the kernel has taken all of it.
    *
-   * @param {Buffer} bytes The rest of the frame
+   * @param {Buffer[]} list The rest of the frame, in one piece or two
+   * @param {Number} size The size of the frame, as a stream counts it
    * @param {Boolean} isPair Whether the sender would have written it in two
    *     pieces, corked
    * @param {Function} [cb] The callback of the frame
    * @public
    */
-  writeRest(bytes, isPair, cb) {
+  writeRest(list, size, isPair, cb) {
     if (this._ahead !== null) {
-      this._ahead.push({ bytes, cb });
+      this._ahead.push({ bytes: Buffer.concat(list), cb });
       return;
     }
 
     const socket = this._connection.getSocket();
+    const state = socket._writableState;
+    const isFirst = state.length === 0;
+    const last = list.length - 1;
 
     if (isPair) socket.cork();
-    socket.write(bytes, cb);
+    for (let i = 0; i < last; i++) socket.write(list[i]);
+    socket.write(list[last], cb);
     if (isPair) socket.uncork();
+
+    if (isFirst && state.writing && state.writelen === state.length) {
+      state.length = state.writelen = size;
+    }
+
+    if (state.length > 0 && size >= state.highWaterMark) state.needDrain = true;
   }
 
   /**
