@@ -227,6 +227,31 @@ suite('full socket', () => {
     });
   }
 
+  it('counts as full until ticks have run after a large reply', async (t) => {
+    const { client, ws } = await stuck(t, { form: 'server' });
+    const socket = ws._socket;
+    const data = Buffer.alloc(socket.writableHighWaterMark);
+
+    client.removeAllListeners('message');
+    client.resume();
+
+    for (const listens of [false, true]) {
+      const seen = [];
+
+      ws.once('message', () => {
+        ws.send(data);
+        seen.push(socket.writableNeedDrain);
+        if (listens) socket.once('drain', () => seen.push('drain'));
+        else process.nextTick(() => seen.push(socket.writableNeedDrain));
+      });
+      client.send('ask');
+      await once(ws, 'message');
+      await new Promise(setImmediate);
+      assert.deepEqual(seen, [true, listens ? 'drain' : false]);
+      assert.equal(socket.writableNeedDrain, false);
+    }
+  });
+
   it('emits drain after a long text that the kernel takes at once', async (t) => {
     const { client, ws } = await stuck(t);
 

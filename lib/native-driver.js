@@ -412,7 +412,7 @@ function turnOnce() {
           outbox.flush();
         }
 
-        outbox.round++;
+        outbox.advance();
         runTicks();
       }
     }
@@ -430,7 +430,7 @@ function turnOnce() {
   if (due !== null) callAll(due);
 
   outbox.flush();
-  outbox.round++;
+  outbox.advance();
   return result;
 }
 

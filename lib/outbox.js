@@ -1,5 +1,6 @@
 'use strict';
 
+const EventEmitter = require('events');
 const { getDefaultHighWaterMark } = require('stream');
 const {
   types: { isUint8Array }
@@ -10,6 +11,8 @@ const { EMPTY_BUFFER } = require('./constants');
 const { headerLength, writeHeader } = require('./frame-header');
 const { mask } = require('./buffer-util');
 const { nextTick } = require('./scheduling');
+
+const { emit } = EventEmitter.prototype;
 
 //
 // The flags of `src/engine/outbox.rs`.
@@ -100,9 +103,10 @@ class Outbox {
      * Whoever dispatches a batch counts here.
      */
     this.round = 0;
-    this._advance = () => {
-      this.round++;
-    };
+    this._advance = () => this.advance();
+
+    /** Whose sockets count as full in this round, while nobody waits for more. */
+    this._full = [];
 
     /** Whether the process exits. */
     this.isExiting = false;
@@ -413,7 +417,33 @@ class Outbox {
    */
   fill(connection) {
     connection.socket._writableState.needDrain = true;
-    nextTick(empty, this, connection);
+
+    if (this.dispatching && !isAwaited(connection.socket)) {
+      this._full.push(connection);
+    } else {
+      nextTick(empty, this, connection);
+    }
+  }
+
+  /**
+   * Takes note that ticks are about to run. To be called by whoever dispatches a
+   * batch.
+   *
+   * @public
+   */
+  advance() {
+    this.round++;
+
+    while (this._full.length > 0) {
+      const connection = this._full.pop();
+
+      //
+      // Without a listener there is nothing to be done in a tick of its own; and if
+      // the kernel does not take it all, the socket will be told.
+      //
+      if (isAwaited(connection.socket)) nextTick(empty, this, connection);
+      else relieve(connection.socket);
+    }
   }
 
   /**
@@ -533,19 +563,41 @@ function empty(outbox, connection) {
  * @private
  */
 function drain(socket) {
-  if (socket === null) return;
+  if (socket !== null && relieve(socket)) socket.emit('drain');
+}
 
+/**
+ * Has a socket not count as full any more, unless something waits in it.
+ *
+ * @param {net.Socket} socket The socket
+ * @return {Boolean} Whether it counted as full
+ * @private
+ */
+function relieve(socket) {
   const state = socket._writableState;
 
   if (
-    state.needDrain &&
-    state.length === 0 &&
-    !state.ending &&
-    !socket.destroyed
+    !state.needDrain ||
+    state.length !== 0 ||
+    state.ending ||
+    socket.destroyed
   ) {
-    state.needDrain = false;
-    socket.emit('drain');
+    return false;
   }
+
+  state.needDrain = false;
+  return true;
+}
+
+/**
+ * Whether anybody waits for a socket not to be full any more.
+ *
+ * @param {net.Socket} socket The socket
+ * @return {Boolean} `true` if somebody does, or might
+ * @private
+ */
+function isAwaited(socket) {
+  return socket.emit !== emit || socket._events.drain !== undefined;
 }
 
 /**
