@@ -3,6 +3,7 @@
 const zlib = require('zlib');
 
 const Compressor = require('./compressor');
+const Fault = require('./fault');
 const Limiter = require('./limiter');
 const StreamCompressor = require('./stream-compressor');
 const { concat } = require('./buffer-util');
@@ -11,6 +12,8 @@ const { kStatusCode } = require('./constants');
 // The end of what a sync flush writes. It is the same for every message, so it
 // does not travel (RFC 7692, 7.2.1).
 const TRAILER = Buffer.from([0x00, 0x00, 0xff, 0xff]);
+
+const TOO_LONG = Fault.named('UnsupportedMessageLength');
 
 // Kept on the zlib streams: the instance, and the state of the current call.
 const kPerMessageDeflate = Symbol('permessage-deflate');
@@ -526,12 +529,7 @@ function inflateOnData(chunk) {
     return;
   }
 
-  const err = new RangeError('Max payload size exceeded');
-
-  err.code = 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH';
-  err[kStatusCode] = 1009;
-
-  this[kError] = err;
+  this[kError] = TOO_LONG.toError();
   this.removeListener('data', inflateOnData);
 
   // This drops the rest of the input. The callback of the pending flush, or the

@@ -1,9 +1,9 @@
 'use strict';
 
-const zlib = require('zlib');
 const { Writable } = require('stream');
 
 const EventQueue = require('./event-queue');
+const Fault = require('./fault');
 const InflatedMessage = require('./inflated-message');
 const PartialMessage = require('./partial-message');
 const PerMessageDeflate = require('./permessage-deflate');
@@ -13,7 +13,7 @@ const decoderOptions = require('./decoder-options');
 const emitMessage = require('./emit-message');
 const inflation = require('./inflation');
 const originals = require('./originals');
-const { BINARY_TYPES, kStatusCode, kWebSocket } = require('./constants');
+const { BINARY_TYPES, kWebSocket } = require('./constants');
 const { convert } = require('./binary-message');
 const { isValidUTF8 } = require('./validation');
 const { setImmediate } = require('./scheduling');
@@ -29,7 +29,6 @@ const {
   Inbox,
   PING,
   PONG,
-  RANGE_ERROR,
   ROW,
   TEXT,
   WHO_INFLATES
@@ -59,15 +58,9 @@ const CONVERTED = -1;
  */
 const LONG = 1024;
 
-//
-// What can be wrong with a message, as the decoder says it.
-//
-const TOO_MANY_CHUNKS = Buffer.from(
-  'WS_ERR_TOO_MANY_BUFFERED_PARTS\nToo many buffered chunks'
-);
-const INVALID_UTF8 = Buffer.from(
-  'WS_ERR_INVALID_UTF8\nInvalid WebSocket frame: invalid UTF-8 sequence'
-);
+const INVALID_UTF8 = Fault.named('InvalidUtf8');
+const TOO_LONG = Fault.named('UnsupportedMessageLength');
+const TOO_MANY_CHUNKS = Fault.named('TooManyBufferedChunks');
 
 const GET_INFO = 0;
 const INFLATING = 5;
@@ -554,7 +547,7 @@ class Receiver extends Writable {
     if (kind === COMPRESSED_FRAME) {
       this._decompress(detail, data);
     } else if (kind === ERROR) {
-      this._callback(this._readError(detail, data));
+      this._callback(this._toError(new Fault(detail, data)));
     } else if (kind <= BINARY && (detail & COMPRESSED) !== 0) {
       this._state = INFLATING;
       this._defer(event, INFLATING_TURNS);
@@ -662,12 +655,7 @@ class Receiver extends Writable {
     const inflated = this._inflated || new InflatedMessage();
 
     if (!inflated.add(part, this._maxPayload)) {
-      return this._createError(
-        RangeError,
-        'Max payload size exceeded',
-        'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH',
-        1009
-      );
+      return this._toError(TOO_LONG);
     }
 
     if ((detail & FIN) === 0) {
@@ -681,7 +669,7 @@ class Receiver extends Writable {
 
     if ((detail & IS_BINARY) === 0) {
       if (!this._skipUTF8Validation && !isValidUTF8(data)) {
-        return this._readError(1007, INVALID_UTF8);
+        return this._toError(INVALID_UTF8);
       }
 
       this._emit(TEXT, 0, data, fragments);
@@ -897,7 +885,7 @@ class Receiver extends Writable {
 
     if (this._offset === 0 && this._hasTooMany(partial)) {
       this._partial = null;
-      this._keep(ERROR, 1008 | RANGE_ERROR, TOO_MANY_CHUNKS, null);
+      this._keep(ERROR, TOO_MANY_CHUNKS.detail, TOO_MANY_CHUNKS.text, null);
       return;
     }
 
@@ -909,7 +897,7 @@ class Receiver extends Writable {
     this._partial = null;
 
     if (kind === TEXT && !this._skipUTF8Validation && !isValidUTF8(data)) {
-      this._keep(ERROR, 1007, INVALID_UTF8, null);
+      this._keep(ERROR, INVALID_UTF8.detail, INVALID_UTF8.text, null);
     } else {
       this._emit(kind, 0, data, null);
     }
@@ -1054,40 +1042,15 @@ class Receiver extends Writable {
   }
 
   /**
-   * Builds the error of an error row.
+   * Makes the error that ends the work.
    *
-   * @param {Number} detail The detail of the row
-   * @param {Buffer} text The payload of the row
+   * @param {Fault} fault What the peer has done wrong
    * @return {(Error|RangeError)} The error
    * @private
    */
-  _readError(detail, text) {
-    const [code, message] = text.toString().split('\n');
-    const ErrorCtor = (detail & RANGE_ERROR) === 0 ? Error : RangeError;
-
-    return this._createError(ErrorCtor, message, code, detail & 0xffff);
-  }
-
-  /**
-   * Builds the error that ends the work.
-   *
-   * @param {function(new:Error|RangeError)} ErrorCtor The error constructor
-   * @param {String} message The message
-   * @param {String} code The code
-   * @param {Number} statusCode The status code to close with
-   * @return {(Error|RangeError)} The error
-   * @private
-   */
-  _createError(ErrorCtor, message, code, statusCode) {
-    const err = new ErrorCtor(message);
-
+  _toError(fault) {
     this._errored = true;
-
-    Error.captureStackTrace(err, this._createError);
-    if (zlib.constants[code] !== undefined) err.errno = zlib.constants[code];
-    err.code = code;
-    err[kStatusCode] = statusCode;
-    return err;
+    return fault.toError(this._toError);
   }
 }
 

@@ -1,9 +1,11 @@
-//! Functions without state: masking for `lib/buffer-util.js`, and the answer to
-//! a key for both sides of the handshake.
+//! Functions without state: masking for `lib/buffer-util.js`, the answer to a key
+//! for both sides of the handshake, and the table of faults for `lib/fault.js`.
 
 use napi_derive::napi;
 
 use super::memory::Memory;
+use crate::engine::inbox::describe;
+use crate::protocol::error::ProtocolError;
 use crate::protocol::handshake;
 use crate::protocol::mask::{apply_mask, copy_masked};
 
@@ -40,4 +42,25 @@ pub fn unmask(mut buffer: Memory<'_, u8>, key: Memory<'_, u8>) {
 #[napi]
 pub fn accept_key(key: String) -> String {
     handshake::accept_key(&key)
+}
+
+/// What an error row says of a fault.
+#[napi(object)]
+pub struct Fault {
+    pub detail: u32,
+    pub text: String,
+}
+
+/// Describes one of the faults that JavaScript finds itself, by its name in
+/// [`ProtocolError`].
+#[napi]
+pub fn fault(name: String) -> Option<Fault> {
+    let error = match name.as_str() {
+        "InvalidUtf8" => ProtocolError::InvalidUtf8,
+        "TooManyBufferedChunks" => ProtocolError::TooManyBufferedChunks,
+        "UnsupportedMessageLength" => ProtocolError::UnsupportedMessageLength,
+        _ => return None,
+    };
+    let (detail, text) = describe(&error);
+    Some(Fault { detail, text })
 }

@@ -8,6 +8,7 @@
 //!
 //! A row is `[connection, kind | detail << 8, offset, length]`.
 
+use crate::protocol::error::ProtocolError;
 use crate::protocol::receiver::{Event, Payload, Room, Sink, SHARE};
 use crate::protocol::upgrade::MAX_PLAIN_HEAD;
 
@@ -357,17 +358,21 @@ impl Sink for Inbox<'_> {
             Event::Pong(payload) => self.payload(RowKind::Pong, 0, payload),
             Event::Close { code, reason } => self.payload(RowKind::Close, code.into(), reason),
             Event::Error(error) => {
-                let range = if error.is_range_error() {
-                    RANGE_ERROR
-                } else {
-                    0
-                };
-                let detail = u32::from(error.close_status()) | range;
-                let text = format!("{}\n{}", error.code(), error.message());
+                let (detail, text) = describe(&error);
                 self.bytes(RowKind::Error, detail, text.into_bytes());
             }
         }
     }
+}
+
+/// What an error row says: its detail, and its payload.
+pub fn describe(error: &ProtocolError) -> (u32, String) {
+    let range = match error.is_range_error() {
+        true => RANGE_ERROR,
+        false => 0,
+    };
+    let detail = u32::from(error.close_status()) | range;
+    (detail, format!("{}\n{}", error.code(), error.message()))
 }
 
 #[cfg(test)]
