@@ -54,7 +54,7 @@ class SocketWriter {
     this._ahead = null;
 
     if (ahead.length > 0) {
-      list = [...ahead.map(({ bytes }) => bytes), ...list];
+      list = [...ahead.flatMap((rest) => rest.list), ...list];
       cb = callAll([...ahead.map((rest) => rest.cb), cb]);
     }
 
@@ -84,7 +84,7 @@ class SocketWriter {
    */
   writeRest(list, size, isPair, cb) {
     if (this._ahead !== null) {
-      this._ahead.push({ bytes: Buffer.concat(list), cb });
+      this._ahead.push({ list, cb });
       return;
     }
 

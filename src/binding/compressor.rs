@@ -46,17 +46,27 @@ impl Deflaters {
     }
 
     fn compress(&self, context: &Mutex<Context>, data: &[u8], fin: bool) -> Result<Vec<u8>> {
-        let idle = lock(&self.idle).pop();
-        let mut deflater = idle.unwrap_or_else(|| Deflater::new(self.level, self.window_bits));
         let mut context = lock(context);
-        let compressed = deflater.compress(context.before(data.len()), data, fin);
-        context.add(data, fin);
+        let idle = self.take_idle(&context);
+        let mut deflater = idle.unwrap_or_else(|| Deflater::new(self.level, self.window_bits));
+        let compressed = deflater.compress(&mut context, data, fin);
 
         let mut idle = lock(&self.idle);
         if idle.len() < KEPT {
             idle.push(deflater);
         }
         compressed.ok_or_else(|| Error::from_status(Status::GenericFailure))
+    }
+
+    /// Takes a compressor that nobody uses: the one that has just compressed in this
+    /// context, or else any.
+    fn take_idle(&self, context: &Context) -> Option<Deflater> {
+        let mut idle = lock(&self.idle);
+        let ready = idle.iter().position(|it| it.is_ready_for(context));
+        match ready {
+            Some(index) => Some(idle.swap_remove(index)),
+            None => idle.pop(),
+        }
     }
 }
 

@@ -2,7 +2,11 @@
 //! takeover (RFC 7692, section 7.1.1): the last bytes, so that a compressor that
 //! serves many connections can be told of them.
 //!
-//! Called by the binding. Knows nothing of how they are compressed.
+//! Made by the binding, used by the compressor. Knows nothing of how they are
+//! compressed.
+
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::inflate::supported_window;
 
@@ -13,10 +17,24 @@ const NEAR: usize = 8 * 1024;
 /// resemble the last ones are found.
 const TIMES: usize = 4;
 
+/// Stands for all that has been compressed for a connection so far: no two
+/// contexts, and none at two times, have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark(NonZeroU64);
+
+impl Mark {
+    /// `None` after 2^64 of them, which nobody will see.
+    fn new() -> Option<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        NonZeroU64::new(NEXT.fetch_add(1, Ordering::Relaxed)).map(Self)
+    }
+}
+
 /// The end of what has been compressed for a connection.
 #[derive(Debug)]
 pub struct Context {
     bytes: Vec<u8>,
+    mark: Option<Mark>,
     limit: usize,
     no_takeover: bool,
 }
@@ -27,6 +45,7 @@ impl Context {
     pub fn new(window_bits: u8, no_takeover: bool) -> Self {
         Self {
             bytes: Vec::new(),
+            mark: None,
             limit: 1 << supported_window(window_bits),
             no_takeover,
         }
@@ -36,6 +55,11 @@ impl Context {
     pub fn before(&self, len: usize) -> &[u8] {
         let enough = len.saturating_mul(TIMES).max(NEAR);
         &self.bytes[self.bytes.len().saturating_sub(enough)..]
+    }
+
+    /// Stands for what has been compressed so far; `None` if that is nothing.
+    pub fn mark(&self) -> Option<Mark> {
+        self.mark
     }
 
     /// Takes note of a fragment that has been compressed; `fin` says that it is
@@ -56,11 +80,15 @@ impl Context {
             self.bytes.reserve_exact(capacity - kept);
         }
         self.bytes.extend_from_slice(new);
+        if !new.is_empty() {
+            self.mark = Mark::new();
+        }
     }
 
     /// Forgets all, and frees the memory.
     pub fn clear(&mut self) {
         self.bytes = Vec::new();
+        self.mark = None;
     }
 }
 

@@ -1,20 +1,26 @@
 //! permessage-deflate's compression (RFC 7692, section 7.2.1).
 //!
 //! Called by the binding. Knows fragments of messages, no frames, and nothing of
-//! connections: one compressor, which is large, serves many, and is told each
-//! time what has gone before.
+//! connections: one compressor, which is large, serves many, and is told what
+//! has gone before unless that is what it compressed last.
 
 use flate2::{Compress, Compression, FlushCompress};
 
+use super::context::{Context, Mark};
 use super::inflate::{supported_window, TRAILER};
 
 /// Room in which a flush should not end: what marks its end would be repeated.
 const FLUSH: usize = 16;
 
+/// What an empty message becomes (RFC 7692, section 7.2.3.6).
+const NOTHING: [u8; 1] = [0];
+
 /// Compresses fragments of messages.
 #[derive(Debug)]
 pub struct Deflater {
     stream: Compress,
+    /// What the context was whose data it compressed last, after that.
+    last: Option<Mark>,
 }
 
 impl Deflater {
@@ -26,18 +32,49 @@ impl Deflater {
 
         Self {
             stream: Compress::new_with_window_bits(level, false, window_bits),
+            last: None,
         }
     }
 
+    /// Whether what is compressed next in `context` follows what this compressed
+    /// last, so that it need not be told of that.
+    pub fn is_ready_for(&self, context: &Context) -> bool {
+        self.last.is_some() && self.last == context.mark()
+    }
+
     /// Compresses a fragment; `fin` says that it is the last one of its message.
-    /// `before` is the end of what the peer has decompressed so far, or nothing.
+    /// `context` is what the peer has decompressed so far, to which that is added.
     /// `None` if zlib refuses, which it has no reason for.
-    pub fn compress(&mut self, before: &[u8], data: &[u8], fin: bool) -> Option<Vec<u8>> {
-        self.stream.reset();
-        if !before.is_empty() {
-            self.stream.set_dictionary(before).ok()?;
+    pub fn compress(&mut self, context: &mut Context, data: &[u8], fin: bool) -> Option<Vec<u8>> {
+        // zlib has nothing to do for that, and says nothing a second time.
+        if data.is_empty() {
+            context.add(data, fin);
+            return Some(match fin {
+                true => NOTHING.to_vec(),
+                false => [&NOTHING[..], &TRAILER].concat(),
+            });
         }
 
+        let is_ready = self.is_ready_for(context);
+        self.last = None;
+        if !is_ready {
+            self.stream.reset();
+            let before = context.before(data.len());
+            if !before.is_empty() {
+                self.stream.set_dictionary(before).ok()?;
+            }
+        }
+
+        let compressed = self.flush(data, fin);
+        context.add(data, fin);
+        if compressed.is_some() {
+            self.last = context.mark();
+        }
+        compressed
+    }
+
+    /// Compresses the next bytes of the stream, up to a boundary between bytes.
+    fn flush(&mut self, data: &[u8], fin: bool) -> Option<Vec<u8>> {
         // Most of what is worth compressing becomes half as long.
         let mut out = Vec::with_capacity(data.len() / 2 + 4 * FLUSH);
         let start = self.stream.total_in();
@@ -74,7 +111,6 @@ impl Deflater {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::context::Context;
     use crate::protocol::inflate::Inflater;
 
     /// Bytes that compress well, or not at all.
@@ -106,11 +142,10 @@ mod tests {
                 let mut context = Context::new(window_bits, false);
                 for len in [0, 1, 5, 300, 1000, 40_000, 0, 0, 70_000, 3] {
                     let data = sample(len, len as u32 + u32::from(level));
-                    let compressed = deflater.compress(context.before(len), &data, true);
+                    let compressed = deflater.compress(&mut context, &data, true);
                     let mut out = Vec::new();
                     inflate(&mut inflater, &compressed.unwrap(), true, &mut out);
                     assert!(out == data, "{window_bits} {level} {len}");
-                    context.add(&data, true);
                 }
             }
         }
@@ -127,10 +162,8 @@ mod tests {
             let last = fragments.len() - 1;
             for (index, fragment) in fragments.enumerate() {
                 let fin = index == last;
-                let before = context.before(fragment.len());
-                let compressed = deflater.compress(before, fragment, fin).unwrap();
+                let compressed = deflater.compress(&mut context, fragment, fin).unwrap();
                 inflate(&mut inflater, &compressed, fin, &mut out);
-                context.add(fragment, fin);
             }
             assert!(out == data);
         }
@@ -140,7 +173,11 @@ mod tests {
     fn an_empty_message_is_one_byte() {
         let mut deflater = Deflater::new(6, 15);
         for before in [&b""[..], b"before"] {
-            assert_eq!(deflater.compress(before, &[], true).unwrap(), [0]);
+            let mut context = Context::new(15, false);
+            context.add(before, true);
+            for _ in 0..2 {
+                assert_eq!(deflater.compress(&mut context, &[], true).unwrap(), [0]);
+            }
         }
     }
 
@@ -148,17 +185,43 @@ mod tests {
     fn what_is_known_makes_repetitions_shorter() {
         let mut deflater = Deflater::new(6, 15);
         let data = sample(500, 2);
-        let first = deflater.compress(&[], &data, true).unwrap();
-        let again = deflater.compress(&data, &data, true).unwrap();
-        assert!(again.len() < first.len() / 4);
-        assert_eq!(deflater.compress(&[], &data, true).unwrap(), first);
+        let context = || Context::new(15, false);
+        let mut known = context();
+        let first = deflater.compress(&mut known, &data, true).unwrap();
+        for is_ready in [true, false] {
+            assert_eq!(deflater.is_ready_for(&known), is_ready);
+            let again = deflater.compress(&mut known, &data, true).unwrap();
+            assert!(again.len() < first.len() / 4);
+            let other = deflater.compress(&mut context(), &data, true).unwrap();
+            assert_eq!(other, first);
+        }
+    }
+
+    #[test]
+    fn each_connection_is_compressed_for_alone_whoever_had_the_compressor_before() {
+        let mut deflater = Deflater::new(6, 15);
+        let connection = |no_takeover| (Context::new(15, no_takeover), Inflater::new(15, false));
+        let mut connections = [connection(false), connection(true), connection(false)];
+        for step in 0..200 {
+            let data = sample(step * 37 % 3000, (step * 7) as u32);
+            // Several in a row, as well as one after the other.
+            let (context, inflater) = &mut connections[(step / 2 + step / 7) % 3];
+            if step % 31 == 0 {
+                context.clear();
+            }
+            let compressed = deflater.compress(context, &data, true).unwrap();
+            let mut out = Vec::new();
+            inflate(inflater, &compressed, true, &mut out);
+            assert!(out == data, "{step}");
+        }
     }
 
     #[test]
     fn what_cannot_be_compressed_grows_by_little() {
         let mut deflater = Deflater::new(6, 15);
         let data = sample(1_000_000, 0);
-        let compressed = deflater.compress(&[], &data, true).unwrap();
+        let mut context = Context::new(15, false);
+        let compressed = deflater.compress(&mut context, &data, true).unwrap();
         assert!(compressed.len() < data.len() + data.len() / 1000);
     }
 }
