@@ -11,6 +11,10 @@ const { Child } = require('./helpers/child');
 const { delay, suite } = require('./helpers/suite');
 
 const TRAILER = Buffer.from([0, 0, 0xff, 0xff]);
+
+/** A frame of RFC 7692, section 7.2.3.1. */
+const COMPRESSED = 'c107f248cdc9c90700';
+
 const TEXT = 'It was the best of times, it was the worst of times. ';
 
 /**
@@ -248,6 +252,38 @@ suite('compression', () => {
       ...Array(4).fill('null'),
       ...Array(4).fill('thrown')
     ]);
+  });
+
+  it('reports each exception of a listener of compressed messages', async (t) => {
+    for (const replace of [false, true]) {
+      const child = new Child(t, process.execPath, [
+        '-e',
+        `const { PerMessageDeflate, Receiver } = require(${JSON.stringify(
+          path.join(__dirname, '..')
+        )});
+         const extension = new PerMessageDeflate({ isServer: false });
+
+         extension.params = {};
+         // Then it is the extension that decompresses.
+         if (${replace}) extension.decompress = extension.decompress.bind(extension);
+
+         const receiver = new Receiver({
+           extensions: { 'permessage-deflate': extension }
+         });
+
+         receiver.on('message', (data) => {
+           throw new Error(data.toString());
+         });
+         process.on('uncaughtException', (err) => console.log(err.message));
+         receiver.write(Buffer.from('${COMPRESSED}', 'hex'));
+         receiver.write(Buffer.from('810162', 'hex'));
+         receiver.write(Buffer.from('810163', 'hex'));`
+      ]);
+
+      await child.ended();
+      assert.equal(child.stderr, '');
+      assert.deepEqual(child.lines, ['Hello', 'b', 'c']);
+    }
   });
 
   it('refers to what a whole window before a long message said', async () => {

@@ -3,11 +3,13 @@
 const assert = require('node:assert/strict');
 const http = require('node:http');
 const net = require('node:net');
+const path = require('node:path');
 const tls = require('node:tls');
 const { it } = require('node:test');
 
 const WebSocket = require('..');
 
+const { Child } = require('./helpers/child');
 const { duplexPair } = require('./helpers/duplex');
 const { closePayload, frame, masked } = require('./helpers/frames');
 const { acceptUpgrade, upgradeRequest } = require('./helpers/handshake');
@@ -47,6 +49,19 @@ async function rawPair(t, options) {
   socket.write(upgradeRequest());
   await once(socket, 'data');
   return { socket, ws: (await connection)[0] };
+}
+
+/**
+ * Serves connections over TLS with a message that comes after the handshake.
+ *
+ * @param {TestContext} t The context of the test
+ * @return {Promise<String>} The URL of the server
+ */
+async function urlOf(t) {
+  const { url, wss } = await serve(t, SECURE);
+
+  wss.on('connection', (ws) => setTimeout(() => ws.send('hello'), 50));
+  return url;
 }
 
 suite('socket reader', () => {
@@ -163,6 +178,17 @@ suite('socket reader', () => {
     assert.deepEqual(await closed, [1001, Buffer.from('bye')]);
   });
 
+  it('closes after a close frame that comes while a listener runs', async (t) => {
+    const { socket, ws } = await rawPair(t);
+    const closed = once(ws, 'close');
+
+    ws.on('message', () => {
+      ws._socket.emit('data', masked(8, closePayload(1001, 'bye')));
+    });
+    socket.write(masked(1, 'a'));
+    assert.deepEqual(await closed, [1001, Buffer.from('bye')]);
+  });
+
   it('gives chunks to those who listen, and goes on', async (t) => {
     const { ws, peer } = await pair(t, SECURE);
     const chunks = [];
@@ -276,6 +302,36 @@ suite('socket reader', () => {
       '2?'
     ]);
     ws.terminate();
+  });
+
+  it('has chunks seen by an emit() that was replaced before', async (t) => {
+    const child = new Child(t, process.execPath, [
+      '-e',
+      `const EventEmitter = require('events');
+       const { emit } = EventEmitter.prototype;
+       let isSeen = false;
+
+       EventEmitter.prototype.emit = function (...args) {
+         if (args[0] === 'data' && this.encrypted && !this.isServer) {
+           isSeen = true;
+         }
+         return emit.apply(this, args);
+       };
+
+       const WebSocket = require(${JSON.stringify(path.join(__dirname, '..'))});
+       const ws = new WebSocket(process.argv[1], { rejectUnauthorized: false });
+
+       ws.on('message', (data) => {
+         console.log(data.toString(), isSeen);
+         ws.terminate();
+       });
+       ws._req.on('upgrade', () => (isSeen = false));`,
+      await urlOf(t)
+    ]);
+
+    await child.ended();
+    assert.equal(child.stderr, '');
+    assert.deepEqual(child.lines, ['hello true']);
   });
 
   it('leaves sockets alone that read to memory of their own', async (t) => {

@@ -2,23 +2,17 @@
 
 const EventEmitter = require('events');
 
+const { hasOwnEmit } = require('./runtime');
+
 const { apply } = Reflect;
 const { emit } = EventEmitter.prototype;
-
-/**
- * Whether that is Node's own function. A monitoring agent or the `domain` module
- * may have replaced it before this file was loaded.
- */
-const isOwn = /^function emit\(type, \.\.\.args\) \{\s+let doError = /.test(
-  Function.prototype.toString.call(emit)
-);
 
 /** The property that says whether rejections of listeners are captured. */
 const kCapture = Object.getOwnPropertySymbols(EventEmitter.prototype).find(
   ({ description }) => description === 'kCapture'
 );
 
-const isKnown = isOwn && kCapture !== undefined;
+const isKnown = hasOwnEmit && kCapture !== undefined;
 
 /**
  * Emits a `'message'` event. `emit()` serves all events of all emitters, and so

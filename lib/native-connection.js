@@ -368,7 +368,7 @@ class NativeConnection extends AsyncResource {
       const decoder = driver.engine.release(this.id);
 
       //
-      // If there is one, it waits for an answer, or has not decompressed all.
+      // If there is one, it waits for an answer, or has stopped within a frame.
       //
       if (decoder !== null) this._giveDecoder(decoder)();
     }
@@ -400,14 +400,14 @@ class NativeConnection extends AsyncResource {
 
     driver.afterBatch(this._giveDecoder(decoder));
     this.head = EMPTY_BUFFER;
-    if (decoder.isInflating) return EMPTY_BUFFER;
+    if (decoder.isHeld) return EMPTY_BUFFER;
 
     return head.length === 0 ? decoder.takeRest() : head;
   }
 
   /**
-   * Gives the receiver the decoder. If that has not decompressed all of a frame,
-   * the receiver is to go on at once, whatever becomes of the socket.
+   * Gives the receiver the decoder. If that has stopped within a frame, the
+   * receiver is to go on at once, whatever becomes of the socket.
    *
    * @param {Decoder} decoder The decoder
    * @return {Function} Has it go on if need be
@@ -418,7 +418,7 @@ class NativeConnection extends AsyncResource {
 
     receiver._decoder = decoder;
     return () => {
-      if (decoder.isInflating) receiver.write(decoder.takeRest());
+      if (decoder.isHeld) receiver.write(decoder.takeRest());
     };
   }
 

@@ -19,7 +19,7 @@ class PartialMessage {
     // How much of it has come, and in how many chunks.
     //
     this.length = chunk.copy(this.data, 0, frame.offset);
-    this.chunks = 1;
+    this.chunks = this.length > 0 ? 1 : 0;
   }
 
   /**

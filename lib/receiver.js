@@ -162,6 +162,11 @@ class Receiver extends Writable {
     this._callback = null;
 
     //
+    // Whether an event is being emitted outside of a write.
+    //
+    this._isEmitting = false;
+
+    //
     // Whether the decoder has decompressed much of a message, and has not come to
     // its end. Then it is the turn of others.
     //
@@ -200,7 +205,7 @@ class Receiver extends Writable {
     this._callback = cb;
     this._chunk = chunk.buffer === HELD.buffer ? NOTHING : chunk;
     this._offset = 0;
-    this._run();
+    if (!this._isEmitting) this._run();
   }
 
   /**
@@ -216,6 +221,7 @@ class Receiver extends Writable {
       corked === 0 &&
       !writing &&
       !ending &&
+      !this._isEmitting &&
       !this.destroyed &&
       this._connection === null &&
       this.write === write &&
@@ -332,7 +338,11 @@ class Receiver extends Writable {
         continue;
       }
 
-      if (this._callback === null && this._isDue(kind, detail)) {
+      if (
+        this._callback === null &&
+        this._isDue(kind, detail) &&
+        !this._isTooLong(kind, data)
+      ) {
         try {
           this._emit(kind, detail, data, fragments);
         } catch (err) {
@@ -423,6 +433,21 @@ class Receiver extends Writable {
       (kind <= BINARY
         ? (detail & COMPRESSED) === 0
         : kind === PING || kind === PONG)
+    );
+  }
+
+  /**
+   * Whether an event is a message that is too long since the limit was changed,
+   * by a listener of the one before.
+   *
+   * @param {Number} kind The kind of the row
+   * @param {Buffer} data The payload
+   * @return {Boolean} `true` if it is
+   * @private
+   */
+  _isTooLong(kind, data) {
+    return (
+      kind <= BINARY && data.length > this._maxPayload && this._maxPayload > 0
     );
   }
 
@@ -534,6 +559,11 @@ class Receiver extends Writable {
     const event = this._held.shift();
     const { kind, detail, data } = event;
 
+    if (this._isTooLong(kind, data)) {
+      this._callback(this._toError(TOO_LONG));
+      return false;
+    }
+
     if (this._isDue(kind, detail)) {
       this._emit(kind, detail, data, event.fragments);
       return true;
@@ -625,13 +655,15 @@ class Receiver extends Writable {
       try {
         err = this._addInflated(detail, part);
         if (err !== null) cb(err);
-      } finally {
-        if (!this._errored && this._state !== DEFER_EVENT) {
-          hasGoneOn = true;
-          this._state = GET_INFO;
-          this._callback = cb;
-          this._run();
-        }
+      } catch (thrown) {
+        binding.fatalException(thrown);
+      }
+
+      if (!this._errored && this._state !== DEFER_EVENT) {
+        hasGoneOn = true;
+        this._state = GET_INFO;
+        this._callback = cb;
+        this._run();
       }
     });
 
@@ -702,10 +734,12 @@ class Receiver extends Writable {
 
       try {
         this._emit(event.kind, event.detail, event.data, event.fragments);
-      } finally {
-        this._state = GET_INFO;
-        this._run();
+      } catch (thrown) {
+        binding.fatalException(thrown);
       }
+
+      this._state = GET_INFO;
+      this._run();
     });
   }
 
@@ -957,13 +991,14 @@ class Receiver extends Writable {
       isSplit && this._binaryType !== 'nodebuffer' ? inbox.payload(ROW) : null;
 
     inbox.release();
-    this._emitAlone(kind, detail, data, fragments);
+    if (this._callback === null) this._emitAlone(kind, detail, data, fragments);
+    else this._emit(kind, detail, data, fragments);
     return true;
   }
 
   /**
-   * Emits an event. Chunks that come meanwhile, because of a listener, wait for its
-   * end, as behind any other.
+   * Emits an event outside of a write. Chunks that come meanwhile, because of a
+   * listener, wait for its end, as behind any other.
    *
    * @param {Number} kind The kind of the row
    * @param {Number} detail The detail of the row
@@ -972,12 +1007,20 @@ class Receiver extends Writable {
    * @private
    */
   _emitAlone(kind, detail, data, fragments) {
-    this.cork();
+    let isThrown = true;
+
+    this._isEmitting = true;
 
     try {
       this._emit(kind, detail, data, fragments);
+      isThrown = false;
     } finally {
-      this.uncork();
+      this._isEmitting = false;
+
+      if (this._callback !== null) {
+        if (isThrown) setImmediate(() => this._run());
+        else this._run();
+      }
     }
   }
 

@@ -1,5 +1,6 @@
 'use strict';
 
+const EventEmitter = require('events');
 const process = require('process');
 
 /**
@@ -9,4 +10,13 @@ const process = require('process');
 const isNode =
   process.versions.bun === undefined && process.versions.deno === undefined;
 
-module.exports = { isNode };
+/**
+ * Whether `emit()` is Node's own function. A monitoring agent or the `domain` module
+ * may have replaced it before this file was loaded.
+ */
+const hasOwnEmit =
+  /^function emit\(type, \.\.\.args\) \{\s+let doError = /.test(
+    Function.prototype.toString.call(EventEmitter.prototype.emit)
+  );
+
+module.exports = { hasOwnEmit, isNode };

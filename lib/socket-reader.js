@@ -5,16 +5,20 @@ const net = require('net');
 const process = require('process');
 const { Readable } = require('stream');
 
-const { isNode } = require('./runtime');
+const { hasOwnEmit, isNode } = require('./runtime');
 
 const { emit } = EventEmitter.prototype;
 const { push } = Readable.prototype;
+
+/** Whether nobody has replaced these before, to see all that is read. */
+const isOwn =
+  hasOwnEmit && Function.prototype.toString.call(push).includes('AddChunk');
 
 /**
  * Whether memory is asked for when there is something to read, and written to at
  * once, so that sockets can share it. On Windows, reading may take longer.
  */
-const canShare = isNode && process.platform !== 'win32';
+const canShare = isNode && isOwn && process.platform !== 'win32';
 
 /** Bytes that a socket reads at once. */
 const SIZE = 64 * 1024;

@@ -877,3 +877,62 @@ fn a_receiver_that_is_to_decompress_does_it_as_one_that_need_not_ask() {
         (events(DEFLATE, &[&bytes]), 1)
     );
 }
+
+#[test]
+fn a_length_that_is_too_large_waits_for_those_who_may_allow_it() {
+    let config = |max_payload| ReceiverConfig {
+        max_payload,
+        ..SERVER
+    };
+    let first = frame(Opcode::Text, true, Some([1; 4]), b"login");
+
+    for len in [100, 126, 65_536] {
+        let data = vec![7; len];
+        let second = frame(Opcode::Binary, true, Some([2; 4]), &data);
+        let header = second.len() - len - 4;
+
+        // All at once, or no more than the length.
+        for rest in [&second[..], &second[..header]] {
+            for max_payload in [99, 65_536] {
+                let mut receiver = Receiver::new(config(10));
+                let mut sink = Recorder::default();
+                sink.seen = Some(0);
+                let chunk = [&first[..], rest].concat();
+                let taken = receiver.feed(&chunk, &mut sink);
+                assert_eq!(taken, first.len() + header - 1);
+                assert!(receiver.is_held() && !receiver.is_inflating());
+                assert_eq!(receiver.resume(&chunk[taken..], &mut sink), 0);
+                assert_eq!(sink.events, [Seen::text("login")]);
+
+                sink.seen = Some(1);
+                receiver.set_limits(config(max_payload));
+                let left = chunk.len() - taken;
+                assert_eq!(receiver.resume(&chunk[taken..], &mut sink), left);
+                assert!(!receiver.is_held());
+                let left = &second[rest.len()..];
+                assert_eq!(receiver.feed(left, &mut sink), left.len());
+
+                let expected = match max_payload {
+                    99 => Seen::Error(ProtocolError::UnsupportedMessageLength),
+                    _ => Seen::message(&data, true),
+                };
+                assert_eq!(sink.events[1..], [expected]);
+            }
+        }
+    }
+}
+
+#[test]
+fn nobody_can_allow_a_length_that_nothing_came_before() {
+    let config = ReceiverConfig {
+        max_payload: 1,
+        ..CLIENT
+    };
+    let mut receiver = Receiver::new(config);
+    let mut sink = Recorder::default();
+    sink.seen = Some(0);
+    assert_eq!(receiver.feed(b"\x82\x02", &mut sink), 2);
+    let too_long = Seen::Error(ProtocolError::UnsupportedMessageLength);
+    assert_eq!(sink.events, [too_long]);
+    assert!(receiver.is_finished());
+}

@@ -46,6 +46,7 @@ const ALLOWED = [
       '_hasTooMany',
       '_hold',
       '_isDue',
+      '_isTooLong',
       '_keep',
       '_limits',
       '_process',
@@ -125,6 +126,7 @@ const ALLOWED = [
       '_held',
       '_idleDecoder',
       '_inflated',
+      '_isEmitting',
       '_isInflating',
       '_offset',
       '_partial'

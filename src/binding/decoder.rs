@@ -69,7 +69,7 @@ impl Decoder {
 
     /// Whether it has something to go on with.
     pub(super) fn is_busy(&self) -> bool {
-        self.receiver.is_asking() || self.receiver.is_inflating()
+        self.receiver.is_asking() || self.receiver.is_held()
     }
 }
 
@@ -97,10 +97,10 @@ impl Decoder {
         self.receiver.set_limits(limits);
     }
 
-    /// Whether it has stopped because much has been decompressed.
+    /// Whether it has stopped within a frame that has been received.
     #[napi(getter)]
-    pub fn is_inflating(&self) -> bool {
-        self.receiver.is_inflating()
+    pub fn is_held(&self) -> bool {
+        self.receiver.is_held()
     }
 
     /// What was received before this was made, and not decoded.

@@ -134,6 +134,8 @@ pub struct Inbox<'a> {
     /// How many bytes were decompressed for it.
     spent: usize,
     connection: u32,
+    /// Whether there are events of that.
+    has_events: bool,
 }
 
 impl<'a> Inbox<'a> {
@@ -153,6 +155,7 @@ impl<'a> Inbox<'a> {
             allocate: None,
             spent: 0,
             connection: 0,
+            has_events: false,
         }
     }
 
@@ -220,6 +223,7 @@ impl<'a> Inbox<'a> {
     /// Says whose events follow.
     pub fn begin(&mut self, connection: u32) {
         self.connection = connection;
+        self.has_events = false;
     }
 
     /// Appends a row that says how many bytes were read.
@@ -282,6 +286,10 @@ impl Sink for Inbox<'_> {
             || self.is_much()
     }
 
+    fn has_events(&self) -> bool {
+        self.has_events
+    }
+
     fn share(&self) -> usize {
         MUCH.saturating_sub(self.spent).clamp(LEAST_SHARE, SHARE)
     }
@@ -313,6 +321,7 @@ impl Sink for Inbox<'_> {
     }
 
     fn event(&mut self, event: Event<'_>) {
+        self.has_events = true;
         match event {
             Event::Message {
                 payload,

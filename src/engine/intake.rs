@@ -286,19 +286,19 @@ impl Intake {
         self.decode_chunk(&chunk, inbox);
     }
 
-    /// Goes on decompressing a frame that has been received whole, and leaves what
+    /// Goes on with a frame that is [held](Receiver::is_held), and leaves what
     /// follows it. False if there is no such frame.
     pub fn complete_frame(&mut self, inbox: &mut Inbox<'_>) -> bool {
-        let is_inflating = self.receiver.is_inflating();
-        if is_inflating {
+        let is_held = self.receiver.is_held();
+        if is_held {
             let mut backlog = self.take_backlog();
-            // The frame's last byte; see `Receiver::is_inflating`.
+            // The byte that was not consumed.
             let consumed = self.feed(&backlog[..1], inbox);
             backlog.drain(..consumed);
             self.resumed = !backlog.is_empty();
             self.put_back(backlog);
         }
-        is_inflating
+        is_held
     }
 
     /// Decides whether the next messages are received where they stay, after

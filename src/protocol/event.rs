@@ -118,6 +118,12 @@ pub trait Sink {
     /// Whether the next event would have to wait.
     fn is_full(&self) -> bool;
 
+    /// Whether there are events that nobody has looked at. What that will lead to
+    /// may change what is allowed.
+    fn has_events(&self) -> bool {
+        false
+    }
+
     /// How many bytes may be decompressed before it is the turn of others.
     fn share(&self) -> usize {
         SHARE

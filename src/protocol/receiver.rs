@@ -37,6 +37,9 @@ enum Stage {
     /// A compressed payload is there but for its last byte, which is not taken
     /// before all is decompressed. So there always is a rest to resume with.
     Inflate,
+    /// A length is there but for its last byte, for the same reason. It is more
+    /// than is allowed, and who gets the events so far may still allow it.
+    TooLong,
     /// A close frame or an error has come: the rest is ignored.
     Finished,
 }
@@ -117,9 +120,8 @@ impl Receiver {
     }
 
     /// Decodes a chunk and returns how much of it was consumed: all, unless the
-    /// sink is full before an event or is asked something, or much has been
-    /// decompressed ([`is_inflating`](Self::is_inflating)). Then
-    /// [`resume`](Self::resume) takes the rest.
+    /// sink is full before an event or is asked something, or a frame is
+    /// [held](Self::is_held). Then [`resume`](Self::resume) takes the rest.
     pub fn feed<S: Sink>(&mut self, chunk: &[u8], sink: &mut S) -> usize {
         self.chunk_pending = true;
         self.run(chunk, sink)
@@ -211,11 +213,24 @@ impl Receiver {
             && !self.is_asking()
     }
 
+    /// Whether it has stopped within a frame that has been received, because there
+    /// is more to decompress, or because it is to be looked at again whether it is
+    /// too long. The frame's last byte that has been looked at is the first that
+    /// was not consumed.
+    pub fn is_held(&self) -> bool {
+        matches!(self.stage, Stage::Inflate | Stage::TooLong)
+    }
+
     fn run<S: Sink>(&mut self, chunk: &[u8], sink: &mut S) -> usize {
         let mut at = 0;
 
-        if self.is_inflating() && !chunk.is_empty() && !sink.is_full() {
-            match self.inflate_on(sink) {
+        if !chunk.is_empty() && !sink.is_full() {
+            let result = match self.stage {
+                Stage::Inflate => self.inflate_on(sink),
+                Stage::TooLong if !sink.has_events() => self.check_length().map(|()| true),
+                _ => Ok(false),
+            };
+            match result {
                 Ok(complete) => at = usize::from(complete),
                 Err(error) => self.fail(error, sink),
             }
@@ -223,7 +238,7 @@ impl Receiver {
 
         while self.stage != Stage::Finished {
             // Looked at once per frame at most: only an event changes these.
-            let waits = self.is_asking() || self.is_inflating();
+            let waits = self.is_asking() || self.is_held();
             if waits || sink.is_full() && !self.absorbs(chunk.len() - at) {
                 return at;
             }
@@ -238,6 +253,7 @@ impl Receiver {
                     self.chunks += u32::from(self.is_waiting() && !chunk.is_empty());
                     break;
                 }
+                Err(_) if self.stage == Stage::TooLong && sink.has_events() => return at - 1,
                 Err(error) => self.fail(error, sink),
             }
         }
@@ -325,7 +341,7 @@ impl Receiver {
                     None => return Ok(false),
                 },
                 Stage::Payload => return self.payload(chunk, at, sink),
-                Stage::Inflate | Stage::Finished => return Ok(true),
+                Stage::Inflate | Stage::TooLong | Stage::Finished => return Ok(true),
             }
         }
     }
@@ -401,10 +417,20 @@ impl Receiver {
         self.frame.length = length;
 
         if !self.frame.opcode.is_control() {
-            let max = self.config.max_payload;
             self.total_payload_length = self.total_payload_length.saturating_add(length);
+        }
 
-            if length > 0 && max > 0 && self.total_payload_length > max {
+        self.check_length()
+    }
+
+    /// Goes on after the length, if it is allowed.
+    #[inline]
+    fn check_length(&mut self) -> Result<(), ProtocolError> {
+        if !self.frame.opcode.is_control() && self.frame.length > 0 {
+            let max = self.config.max_payload;
+
+            if max > 0 && self.total_payload_length > max {
+                self.stage = Stage::TooLong;
                 return Err(ProtocolError::UnsupportedMessageLength);
             }
         }

@@ -102,6 +102,8 @@ impl Seen {
 pub struct Recorder {
     /// Everything so far.
     pub events: Vec<Seen>,
+    /// How many of those somebody has looked at; `None` if that is done at once.
+    pub seen: Option<usize>,
     quota: usize,
     largest_room: Option<usize>,
     smallest_memory: Option<usize>,
@@ -173,6 +175,10 @@ impl Recorder {
 impl Sink for Recorder {
     fn is_full(&self) -> bool {
         self.quota > 0 && self.taken >= self.quota
+    }
+
+    fn has_events(&self) -> bool {
+        self.seen.is_some_and(|seen| seen < self.events.len())
     }
 
     fn reserve(&mut self, len: usize) -> Option<&mut [u8]> {

@@ -424,6 +424,48 @@ for (const role of ROLES) {
     });
   }
 
+  for (const compress of [false, true]) {
+    for (const [verb, limit, size] of [
+      ['raised', 1000, 500],
+      ['raised too little', 400, 500],
+      ['lowered', 10, 50]
+    ]) {
+      scenarios.push({
+        title:
+          `the ${role} receives a message after a listener has ${verb} ` +
+          `maxPayload${compress ? ', permessage-deflate negotiated' : ''}`,
+        async run(WebSocket, log, t) {
+          const { ws, peer } = await t.end(role, {
+            options: { maxPayload: 100, perMessageDeflate: compress },
+            headers: compress && {
+              'Sec-WebSocket-Extensions': 'permessage-deflate'
+            },
+            prepare: (ws) => t.watch(ws, log)
+          });
+          ws.once('message', () => (ws._receiver._maxPayload = limit));
+          peer.write(
+            encode(mask, [
+              [1, 'first'],
+              [2, Buffer.alloc(size)],
+              [1, 'last']
+            ])
+          );
+          if (size < limit) {
+            await peer.fence();
+          } else {
+            await t.turn(3);
+            await peer.when(() =>
+              peer.frames.some(({ opcode }) => opcode === 8)
+            );
+            peer.write(encode(mask, [[8, closePayload(1000)]]));
+            await t.over(ws);
+          }
+          peer.report(log);
+        }
+      });
+    }
+  }
+
   scenarios.push(
     {
       title: `the ${role} receives exactly maxPayload and maxFragments`,

@@ -188,6 +188,31 @@ for (const isServer of [false, true]) {
   }
 }
 
+scenarios.push({
+  title: 'Receiver: maxBufferedChunks, a message in pieces',
+  async run(WebSocket, log, t) {
+    for (const isServer of [true, false]) {
+      const whole = frame(2, Buffer.alloc(2000), { mask: isServer });
+      for (const cuts of [[], [2], [4], [8], [9], [4, 9], [9, 12, 13]]) {
+        for (const maxBufferedChunks of [1, 2, 3]) {
+          const receiver = watch(
+            log,
+            new WebSocket.Receiver({ isServer, maxBufferedChunks })
+          );
+          log(`server ${isServer}, ${cuts}, limit ${maxBufferedChunks}`);
+          let start = 0;
+          for (const cut of [...cuts, whole.length]) {
+            // ws unmasks in place.
+            receiver.write(Buffer.from(whole.subarray(start, cut)));
+            start = cut;
+          }
+          await settle(t, receiver);
+        }
+      }
+    }
+  }
+});
+
 scenarios.push(
   ...[true, false].flatMap((allowSynchronousEvents) => [
     {

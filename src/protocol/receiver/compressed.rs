@@ -56,8 +56,8 @@ impl Receiver {
         self.inflating == Inflating::Asked
     }
 
-    /// Whether there is more to decompress of a frame that has been received. Its
-    /// last byte is the first that was not consumed.
+    /// Whether there is more to decompress of a frame that has been received; see
+    /// [`is_held`](Self::is_held).
     pub fn is_inflating(&self) -> bool {
         self.stage == Stage::Inflate
     }
