@@ -8,6 +8,7 @@ const {
 } = require('os');
 const { Readable } = require('stream');
 
+const binding = require('./binding');
 const driver = require('./native-driver');
 const errnoException = require('./errno-exception');
 const { kConnection } = require('./symbols');
@@ -492,9 +493,11 @@ function beforeClosed(handle, fn) {
         try {
           fn();
           process._tickCallback();
-        } finally {
-          cb();
+        } catch (err) {
+          binding.fatalException(err);
         }
+
+        cb();
       });
     };
   }
