@@ -2,6 +2,7 @@
 
 const { markAsUntransferable } = require('worker_threads');
 
+const ballast = require('./ballast');
 const { EMPTY_BUFFER } = require('./constants');
 
 const FastBuffer = Buffer[Symbol.species];
@@ -108,6 +109,7 @@ class Inbox {
 
     if (isUsedUp) {
       this.slab = Buffer.allocUnsafeSlow(this._nextSize());
+      ballast.add(this.slab.length);
       this._memory = this.slab.buffer;
       markAsUntransferable(this._memory);
       this.used = 0;
@@ -159,7 +161,13 @@ class Inbox {
     if (owned !== 0) {
       this._hasOwned = true;
       this.owned = [];
-      for (let i = 0; i < owned; i++) this.owned.push(source.takeOwned(i));
+
+      for (let i = 0; i < owned; i++) {
+        const data = source.takeOwned(i);
+
+        this.owned.push(data);
+        ballast.add(data.length);
+      }
     }
   }
 
