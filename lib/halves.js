@@ -13,12 +13,14 @@ const {
   kSender,
   kSocket
 } = require('./symbols');
+const { finishWritable } = require('./finished-stream');
 const { discardIncoming, setCloseTimer } = require('./socket-events');
 
 // Methods of the halves of a connection, its receiver and its sender, that are
 // passed by while nobody has replaced them.
 const { addListener, emit, on } = originals.Receiver;
-const { close, dispatch, ping, pong, send, sendFrame } = originals.Sender;
+const { close, dispatch, frame, ping, pong, send, sendFrame } =
+  originals.Sender;
 
 module.exports = {
   conclude,
@@ -70,6 +72,13 @@ function createReceiver(websocket) {
   });
 
   receiver[kWebSocket] = websocket;
+
+  // Nobody has missed it.
+  if (websocket._readyState === CLOSED) {
+    finishWritable(receiver);
+    return receiver;
+  }
+
   if (isServed(websocket)) receiver._connection = websocket[kConnection];
 
   receiver.on('conclude', receiverOnConclude);
@@ -132,6 +141,7 @@ function isSenderPatched() {
     prototype.dispatch !== dispatch ||
     prototype.send !== send ||
     prototype.sendFrame !== sendFrame ||
+    Sender.frame !== frame ||
     prototype.close !== close ||
     prototype.ping !== ping ||
     prototype.pong !== pong

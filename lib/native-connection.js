@@ -684,12 +684,16 @@ class NativeConnection extends AsyncResource {
   }
 
   /**
-   * Tells the `WebSocket` that the connection is closed.
+   * Tells the `WebSocket` that the connection is closed, and who has looked at the
+   * socket since.
    *
    * @private
    */
   _finish() {
+    const { socket } = this;
+
     driver.callbacks.onClose(this.websocket);
+    if (socket !== null) socket.emit('close', false);
   }
 
   /**
@@ -713,31 +717,34 @@ class NativeConnection extends AsyncResource {
    */
   _createSocket() {
     const { listener, websocket } = this;
-    let socket = null;
+
+    if (!this.isActive) {
+      this.socket = websocket[kSocket] = listener.createClosedSocket();
+      driver.sockets.retire(this.socket, this);
+      return;
+    }
+
+    let fd = driver.engine.duplicate(this.id);
     let isShared = true;
 
-    if (this.isActive) {
-      let fd = driver.engine.duplicate(this.id);
-
-      //
-      // If there are no descriptors left the socket gets that of the engine, and
-      // is the one to use it.
-      //
-      if (fd < 0) {
-        isShared = false;
-        driver.outbox.flush();
-        fd = driver.engine.takeDescriptor(this.id);
-      }
-
-      socket = listener.createSocket(fd);
+    //
+    // If there are no descriptors left the socket gets that of the engine, and is
+    // the one to use it.
+    //
+    if (fd < 0) {
+      isShared = false;
+      driver.outbox.flush();
+      fd = driver.engine.takeDescriptor(this.id);
     }
+
+    const socket = listener.createSocket(fd);
 
     if (socket === null) {
       //
-      // The connection is closed, or the event loop can't watch it.
+      // The event loop can't watch it.
       //
       this.socket = websocket[kSocket] = new net.Socket();
-      if (this.isActive) this._close();
+      this._close();
       driver.sockets.retire(this.socket, this);
       this.socket.destroy();
       return;

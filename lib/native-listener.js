@@ -10,6 +10,8 @@ const { ENOENT } = require('os').constants.errno;
 
 const binding = require('./binding');
 const driver = require('./native-driver');
+const { NOOP } = require('./constants');
+const { finishReadable, finishWritable } = require('./finished-stream');
 const { clearTimeout, setImmediate, setTimeout } = require('./scheduling');
 const { HAND_OVER, LISTENER_FAILED, UPGRADE } = require('./inbox');
 
@@ -286,10 +288,36 @@ class NativeListener {
    * @public
    */
   createSocket(fd) {
-    const { server } = this;
     const handle = this._open(fd);
-    if (handle === null) return null;
 
+    return handle === null ? null : this._createSocket(handle);
+  }
+
+  /**
+   * Makes a socket that is like that of a connection which has been closed in good
+   * order.
+   *
+   * @return {net.Socket} The socket
+   * @public
+   */
+  createClosedSocket() {
+    const socket = this._createSocket();
+
+    finishReadable(socket);
+    finishWritable(socket);
+    socket.on('error', NOOP);
+    return socket;
+  }
+
+  /**
+   * Makes a socket.
+   *
+   * @param {Object} [handle] Its handle
+   * @return {net.Socket} The socket
+   * @private
+   */
+  _createSocket(handle) {
+    const { server } = this;
     const socket = new net.Socket({
       allowHalfOpen: server.allowHalfOpen,
       handle,

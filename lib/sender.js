@@ -382,8 +382,9 @@ class Sender {
 }
 
 const { close, dispatch, ping, pong, send, sendFrame } = Sender.prototype;
+const { frame } = Sender;
 
-originals.Sender = { close, dispatch, ping, pong, send, sendFrame };
+originals.Sender = { close, dispatch, frame, ping, pong, send, sendFrame };
 
 module.exports = Sender;
 
@@ -499,7 +500,8 @@ function sendDirect(sender, byte, data, mask, cb) {
   if (
     sender._state !== DEFAULT ||
     sender.sendFrame !== sendFrame ||
-    sender.dispatch !== dispatch
+    sender.dispatch !== dispatch ||
+    Sender.frame !== frame
   ) {
     return false;
   }

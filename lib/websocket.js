@@ -364,7 +364,9 @@ class WebSocket extends EventEmitter {
 
       if (perMessageDeflate) perMessageDeflate.cleanup();
 
-      if (this[kReceiver]) this[kReceiver].removeAllListeners();
+      // A program may call this while something can still be received.
+      if (isServed(this)) this._receiver.removeAllListeners();
+      else if (this[kReceiver]) this[kReceiver].removeAllListeners();
     }
 
     this._readyState = CLOSED;

@@ -682,6 +682,90 @@ scenarios.push(
     }
   },
   {
+    title: 'a socket that is looked at after the connection was closed',
+    async run(WebSocket, log, t) {
+      const wss = await t.server();
+      await t.turn(2);
+      const closed = new Promise((resolve) => {
+        wss.on('connection', (ws) => ws.on('close', () => resolve(ws)));
+      });
+      const peer = await t.connect(wss.address().port);
+      peer.write(t.request(), peer.frame(1, 'a'), peer.closeFrame());
+      await peer.until(1);
+      peer.socket.end();
+      const ws = await closed;
+      const { _receiver, _socket } = ws;
+      for (const name of [
+        'allowHalfOpen',
+        'closed',
+        'connecting',
+        'destroyed',
+        'errored',
+        'pending',
+        'readable',
+        'readableAborted',
+        'readableEnded',
+        'readableFlowing',
+        'readyState',
+        'timeout',
+        'writable',
+        'writableEnded',
+        'writableFinished'
+      ]) {
+        log(name, _socket[name]);
+      }
+      log('server', _socket.server === wss._server);
+      log('finished', _socket._writableState.finished);
+      log('errors', _socket.listenerCount('error'));
+      log('receiver', _receiver.writableFinished, _receiver.destroyed);
+      log('receiver', _receiver.eventNames());
+      _socket.on('close', () => log('close'));
+      _socket.end((err) => log('end', err));
+      _socket.write('late', (err) => log('write', err));
+      await t.turn(3);
+    }
+  },
+  {
+    title: 'Sender.frame() replaced',
+    async run(WebSocket, log, t) {
+      const { frame } = WebSocket.Sender;
+      WebSocket.Sender.frame = (...args) => {
+        log('frame', args[1].opcode);
+        return frame(...args);
+      };
+      const { server, client } = await t.pair();
+      for (const ws of [server, client]) {
+        const received = t.once(ws === server ? client : server, 'message');
+        ws.ping('p');
+        ws.send('text');
+        await received;
+      }
+      WebSocket.Sender.frame = frame;
+      server.send('unseen');
+      await t.once(client, 'message');
+    }
+  },
+  {
+    title: 'emitClose() before the connection is closed',
+    async run(WebSocket, log, t) {
+      const wss = await t.server();
+      await t.turn(2);
+      const connected = t.once(wss, 'connection');
+      const peer = await t.connect(wss.address().port);
+      peer.write(t.request());
+      const [ws] = await connected;
+      for (const event of ['message', 'ping', 'close']) {
+        ws.on(event, (...args) => log(event, ...args));
+      }
+      ws.once('message', () => ws.emitClose());
+      peer.write(peer.frame(1, 'a'), peer.frame(1, 'b'));
+      await t.turn(3);
+      peer.write(peer.frame(1, 'c'), peer.frame(9, 'd'));
+      await t.turn(3);
+      log('state', ws.readyState, wss.clients.size);
+    }
+  },
+  {
     title: 'the socket in the events of a server is the same object',
     async run(WebSocket, log, t) {
       const wss = await t.server();

@@ -325,6 +325,30 @@ scenarios.push(
     }
   },
   {
+    title: 'a stream that a server with a port pipes to itself',
+    async run(WebSocket, log, t) {
+      const wss = await t.server();
+      await t.turn(2);
+      const over = new Promise((resolve) => {
+        wss.on('connection', (ws) => {
+          const duplex = watch(log, WebSocket.createWebSocketStream(ws), false);
+          finished(duplex, (err) => {
+            log('finished', err);
+            resolve();
+          });
+          duplex.pipe(duplex);
+        });
+      });
+      const peer = await t.connect(wss.address().port);
+      peer.write(t.request(), peer.frame(1, 'a'));
+      await peer.until(1);
+      peer.write(peer.closeFrame());
+      await over;
+      await t.turn(3);
+      peer.report(log);
+    }
+  },
+  {
     title: 'a stream on a client that can not connect',
     async run(WebSocket, log, t) {
       const port = await t.rawServer((peer) => {
