@@ -689,8 +689,11 @@ scenarios.push(
       const closed = new Promise((resolve) => {
         wss.on('connection', (ws) => ws.on('close', () => resolve(ws)));
       });
+      const connected = t.once(wss, 'connection');
       const peer = await t.connect(wss.address().port);
-      peer.write(t.request(), peer.frame(1, 'a'), peer.closeFrame());
+      peer.write(t.request());
+      await connected;
+      peer.write(peer.closeFrame());
       await peer.until(1);
       peer.socket.end();
       const ws = await closed;

@@ -339,10 +339,15 @@ scenarios.push(
           duplex.pipe(duplex);
         });
       });
+      const connected = t.once(wss, 'connection');
       const peer = await t.connect(wss.address().port);
-      peer.write(t.request(), peer.frame(1, 'a'));
+      peer.write(t.request());
+      await connected;
+      peer.write(peer.frame(1, 'a'));
       await peer.until(1);
       peer.write(peer.closeFrame());
+      await peer.until(2);
+      peer.socket.end();
       await over;
       await t.turn(3);
       peer.report(log);
