@@ -16,7 +16,7 @@ use rustix::net::{recv, send, sendmsg, RecvFlags, SendAncillaryBuffer, SendFlags
 use tokio::io::unix::AsyncFd;
 use tokio::io::Interest;
 
-use super::driver::{errno, register};
+use super::driver::{errno, forget_mark, is_marked, register, READING};
 use super::inbox::{Inbox, RowKind};
 use super::intake::{receive, Intake};
 use crate::protocol::receiver::{Receiver, Sink};
@@ -172,8 +172,8 @@ impl Connection {
             return;
         };
         let interest = match self.blocked {
-            true => Interest::READABLE | Interest::WRITABLE,
-            false => Interest::READABLE,
+            true => READING | Interest::WRITABLE,
+            false => READING,
         };
         match register(socket, interest) {
             Ok(socket) => self.socket = Some(socket),
@@ -261,8 +261,9 @@ impl Connection {
             };
             match self.intake.read(guard.get_inner(), left, buffer, inbox) {
                 Ok(piece) if piece.len == 0 => return self.end(inbox),
-                Ok(piece) => {
+                Ok(mut piece) => {
                     let has_closed = guard.ready().is_read_closed();
+                    piece.short &= has_closed || !is_marked(guard.get_ref());
                     if piece.short {
                         // Nothing is left in the kernel: spares the read that
                         // would say so. (tokio keeps "closed by the peer".)
@@ -288,7 +289,10 @@ impl Connection {
                         return self.await_end(cx);
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => guard.clear_ready(),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    guard.clear_ready();
+                    forget_mark(guard.get_ref());
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) if self.hung_up => return self.end(inbox),
                 Err(error) => return self.fail(errno(&error), inbox),

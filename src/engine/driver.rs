@@ -18,6 +18,22 @@ pub fn errno(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(Errno::IO.raw_os_error())
 }
 
+/// What a socket that is read is registered for. Reads end early where urgent data
+/// was sent (`MSG_OOB`), which is left out, as if nothing followed.
+pub const READING: Interest = Interest::READABLE.add(Interest::PRIORITY);
+
+/// Whether there may be urgent data, so that a short read need not be the last; or
+/// the peer has ended its side, which the socket stays ready for.
+pub fn is_marked(socket: &AsyncFd<OwnedFd>) -> bool {
+    socket.try_io(Interest::PRIORITY, |_| Ok(())).is_ok()
+}
+
+/// Takes note that there is nothing left to read, urgent or not.
+pub fn forget_mark(socket: &AsyncFd<OwnedFd>) {
+    let nothing = |_: &OwnedFd| io::Result::<()>::Err(io::ErrorKind::WouldBlock.into());
+    let _ = socket.try_io(Interest::PRIORITY, nothing);
+}
+
 /// Registers a socket with the runtime in whose context this is called.
 pub fn register(socket: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: it owns the descriptor, always gives the same one, and keeps it

@@ -15,12 +15,11 @@ use std::task::{Context, Poll, Waker};
 use rustix::io::Errno;
 use rustix::net::{shutdown, sockopt::socket_type, Shutdown, SocketType};
 use tokio::io::unix::AsyncFd;
-use tokio::io::Interest;
 use tokio::runtime::{Builder, Runtime};
 
 use super::alone::Alone;
 use super::connection::Connection;
-use super::driver::{find_epoll, register};
+use super::driver::{find_epoll, register, READING};
 use super::inbox::Inbox;
 use super::lobby::{Ids, Lobby};
 use super::ready::{waker, ReadyQueue};
@@ -124,7 +123,7 @@ impl Home {
         // Not for writing as well: a socket can nearly always be written, so
         // the epoll descriptor would be readable after every event until it is
         // asked, even if the data has been read already (see `poll_now`).
-        register(socket, Interest::READABLE)
+        register(socket, READING)
     }
 
     /// Takes in a connection, which does not read yet. Returns its id.

@@ -12,9 +12,8 @@ use std::task::{Context, Poll, Waker};
 use rustix::io::Errno;
 use rustix::net::{recv, RecvFlags};
 use tokio::io::unix::AsyncFd;
-use tokio::io::Interest;
 
-use super::driver::register;
+use super::driver::{is_marked, register, READING};
 use super::inbox::{Inbox, RowKind};
 use super::lobby::Ids;
 use super::ready::waker;
@@ -65,7 +64,7 @@ impl Waiting {
     /// can watch no more sockets: then nobody can serve this one. To be called in
     /// the runtime's context.
     pub fn greet(socket: OwnedFd, listener: u32, ids: &mut Ids<'_>) -> Option<(u32, Self)> {
-        let socket = register(socket, Interest::READABLE).ok()?;
+        let socket = register(socket, READING).ok()?;
         let id = (ids.vacant)();
         let waker = waker(id, ids.queue);
         let mut cx = Context::from_waker(&waker);
@@ -114,7 +113,9 @@ impl Waiting {
                     };
                     // Nothing is left: spares the read that would find that.
                     // (tokio keeps "closed by the peer".)
-                    guard.clear_ready();
+                    if guard.ready().is_read_closed() || !is_marked(guard.get_ref()) {
+                        guard.clear_ready();
+                    }
                     self.state = State::Requested;
                     report(id, self.listener, len, inbox);
                     return false;

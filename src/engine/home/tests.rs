@@ -552,3 +552,28 @@ fn what_is_not_a_stream_socket_is_refused() {
     let file = std::fs::File::open("/dev/null").unwrap();
     assert!(home.register(file.as_fd()).is_err());
 }
+
+#[test]
+fn urgent_data_does_not_hide_what_follows_it() {
+    let mut home = Home::new().unwrap();
+    let (_, mut peer) = adopt_tcp(&mut home);
+    peer.set_nodelay(true).unwrap();
+    // After some rounds the home reads without asking the driver.
+    for _ in 0..40 {
+        peer.write_all(b"\x81\x01a").unwrap();
+        rustix::net::send(&peer, b"!", rustix::net::SendFlags::OOB).unwrap();
+        peer.write_all(b"\x81\x01b").unwrap();
+        std::thread::sleep(Duration::from_millis(2));
+        let mut texts = Vec::new();
+        for _ in 0..500 {
+            let rows = turn(&mut home).into_iter();
+            let received = rows.filter(|(_, kind, _)| *kind == RowKind::Text as u32);
+            texts.extend(received.flat_map(|(_, _, payload)| payload));
+            if texts.len() == 2 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(texts, b"ab");
+    }
+}
