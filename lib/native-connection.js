@@ -214,7 +214,12 @@ class NativeConnection extends AsyncResource {
   sendFrame(list, cb) {
     if (cb && typeof cb !== 'function') return false;
 
-    return this.isClear && driver.outbox.sendRaw(this, list, cb);
+    if (!this.isClear || !driver.outbox.sendRaw(this, list, cb)) return false;
+
+    const { socket } = this;
+
+    if (socket !== null && socket.timeout) socket._unrefTimer();
+    return true;
   }
 
   /**

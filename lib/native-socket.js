@@ -86,10 +86,8 @@ const overrides = {
     if (this.readableFlowing === false && !this.destroyed && this.readable) {
       const bytes = this[kConnection].takeReceived();
 
-      if (bytes.length > 0) {
-        spill(this);
-        Readable.prototype.push.call(this, bytes);
-      }
+      spill(this);
+      if (bytes.length > 0) Readable.prototype.push.call(this, bytes);
     }
 
     return prototype.destroy.call(this, err, cb);
