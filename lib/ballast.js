@@ -1,8 +1,6 @@
 'use strict';
 
-const process = require('process');
-
-const { isNode } = require('./runtime');
+const { isNode, nodeMajor } = require('./runtime');
 
 /**
  * From this version on V8 goes through the whole heap, on several threads, each
@@ -19,7 +17,7 @@ const SHARE = 64;
 /** Up to so many elements an array belongs to the young generation. */
 const MOST = 15000;
 
-const isOfUse = isNode && parseInt(process.versions.node, 10) >= FIRST_MAJOR;
+const isOfUse = isNode && nodeMajor >= FIRST_MAJOR;
 
 /** The last one, so that it is not optimized away. */
 const ballast = { array: null };

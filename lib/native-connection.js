@@ -197,9 +197,7 @@ class NativeConnection extends AsyncResource {
     if (cb && typeof cb !== 'function') return false;
     if (!driver.outbox.send(this, firstByte, data, mask, cb)) return false;
 
-    const { socket } = this;
-
-    if (socket !== null && socket.timeout) socket._unrefTimer();
+    this._putOffTimeout();
     return true;
   }
 
@@ -216,10 +214,19 @@ class NativeConnection extends AsyncResource {
 
     if (!this.isClear || !driver.outbox.sendRaw(this, list, cb)) return false;
 
+    this._putOffTimeout();
+    return true;
+  }
+
+  /**
+   * Has the socket's timeout begin anew, if there is one.
+   *
+   * @private
+   */
+  _putOffTimeout() {
     const { socket } = this;
 
     if (socket !== null && socket.timeout) socket._unrefTimer();
-    return true;
   }
 
   /**
@@ -487,7 +494,7 @@ class NativeConnection extends AsyncResource {
     const { rows } = inbox;
     let bytes = 0;
 
-    if (this.socket !== null && this.socket.timeout) this.socket._unrefTimer();
+    this._putOffTimeout();
 
     while (i < end) {
       switch (rows[i + 1] & 0xff) {
@@ -722,36 +729,32 @@ class NativeConnection extends AsyncResource {
    */
   _createSocket() {
     const { listener, websocket } = this;
-
-    if (!this.isActive) {
-      this.socket = websocket[kSocket] = listener.createClosedSocket();
-      driver.sockets.retire(this.socket, this);
-      return;
-    }
-
-    let fd = driver.engine.duplicate(this.id);
+    let socket = null;
     let isShared = true;
 
-    //
-    // If there are no descriptors left the socket gets that of the engine, and is
-    // the one to use it.
-    //
-    if (fd < 0) {
-      isShared = false;
-      driver.outbox.flush();
-      fd = driver.engine.takeDescriptor(this.id);
-    }
+    if (this.isActive) {
+      let fd = driver.engine.duplicate(this.id);
 
-    const socket = listener.createSocket(fd);
+      //
+      // If there are no descriptors left the socket gets that of the engine, and
+      // is the one to use it.
+      //
+      if (fd < 0) {
+        isShared = false;
+        driver.outbox.flush();
+        fd = driver.engine.takeDescriptor(this.id);
+      }
+
+      socket = listener.createSocket(fd);
+    }
 
     if (socket === null) {
       //
-      // The event loop can't watch it.
+      // The connection is closed, or the event loop can't watch it.
       //
-      this.socket = websocket[kSocket] = new net.Socket();
-      this._close();
+      this.socket = websocket[kSocket] = listener.createClosedSocket();
+      if (this.isActive) this._close();
       driver.sockets.retire(this.socket, this);
-      this.socket.destroy();
       return;
     }
 

@@ -12,6 +12,7 @@ const binding = require('./binding');
 const driver = require('./native-driver');
 const errnoException = require('./errno-exception');
 const { kConnection } = require('./symbols');
+const { nodeMajor } = require('./runtime');
 const { prototype } = net.Socket;
 
 /**
@@ -508,9 +509,7 @@ function beforeClosed(handle, fn) {
  * @private
  */
 function cancellation() {
-  const [major] = process.versions.node.split('.');
-
-  return major < 22 ? null : errnoException(ECANCELED, 'write');
+  return nodeMajor < 22 ? null : errnoException(ECANCELED, 'write');
 }
 
 /**

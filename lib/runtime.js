@@ -19,4 +19,7 @@ const hasOwnEmit =
     Function.prototype.toString.call(EventEmitter.prototype.emit)
   );
 
-module.exports = { hasOwnEmit, isNode };
+/** The major version of Node.js, or of its API that another runtime has. */
+const nodeMajor = parseInt(process.versions.node, 10);
+
+module.exports = { hasOwnEmit, isNode, nodeMajor };

@@ -16,7 +16,7 @@ use rustix::net::{recv, send, sendmsg, RecvFlags, SendAncillaryBuffer, SendFlags
 use tokio::io::unix::AsyncFd;
 use tokio::io::Interest;
 
-use super::driver::{errno, forget_mark, is_marked, register, READING};
+use super::driver::{errno, forget_mark, is_drained, register, READING};
 use super::inbox::{Inbox, RowKind};
 use super::intake::{receive, Intake};
 use crate::protocol::receiver::{Receiver, Sink};
@@ -263,7 +263,7 @@ impl Connection {
                 Ok(piece) if piece.len == 0 => return self.end(inbox),
                 Ok(mut piece) => {
                     let has_closed = guard.ready().is_read_closed();
-                    piece.short &= has_closed || !is_marked(guard.get_ref());
+                    piece.short &= is_drained(&guard);
                     if piece.short {
                         // Nothing is left in the kernel: spares the read that
                         // would say so. (tokio keeps "closed by the peer".)

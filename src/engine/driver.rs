@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
-use tokio::io::unix::AsyncFd;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::io::Interest;
 use tokio::runtime::Runtime;
 
@@ -22,10 +22,12 @@ pub fn errno(error: &io::Error) -> i32 {
 /// was sent (`MSG_OOB`), which is left out, as if nothing followed.
 pub const READING: Interest = Interest::READABLE.add(Interest::PRIORITY);
 
-/// Whether there may be urgent data, so that a short read need not be the last; or
-/// the peer has ended its side, which the socket stays ready for.
-pub fn is_marked(socket: &AsyncFd<OwnedFd>) -> bool {
-    socket.try_io(Interest::PRIORITY, |_| Ok(())).is_ok()
+/// Whether a read that got less than it asked for was the last one: not if there may
+/// be urgent data. (That cannot be told from the peer's end, which the socket stays
+/// ready for, whatever is cleared.)
+pub fn is_drained(guard: &AsyncFdReadyGuard<'_, OwnedFd>) -> bool {
+    let marked = |socket: &AsyncFd<OwnedFd>| socket.try_io(Interest::PRIORITY, |_| Ok(())).is_ok();
+    guard.ready().is_read_closed() || !marked(guard.get_ref())
 }
 
 /// Takes note that there is nothing left to read, urgent or not.

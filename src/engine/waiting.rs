@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::net::{recv, RecvFlags};
 use tokio::io::unix::AsyncFd;
 
-use super::driver::{is_marked, register, READING};
+use super::driver::{is_drained, register, READING};
 use super::inbox::{Inbox, RowKind};
 use super::lobby::Ids;
 use super::ready::waker;
@@ -113,7 +113,7 @@ impl Waiting {
                     };
                     // Nothing is left: spares the read that would find that.
                     // (tokio keeps "closed by the peer".)
-                    if guard.ready().is_read_closed() || !is_marked(guard.get_ref()) {
+                    if is_drained(&guard) {
                         guard.clear_ready();
                     }
                     self.state = State::Requested;

@@ -224,11 +224,11 @@ impl Receiver {
     fn run<S: Sink>(&mut self, chunk: &[u8], sink: &mut S) -> usize {
         let mut at = 0;
 
-        if !chunk.is_empty() && !sink.is_full() {
+        if self.is_held() && !chunk.is_empty() && !sink.is_full() {
             let result = match self.stage {
-                Stage::Inflate => self.inflate_on(sink),
-                Stage::TooLong if !sink.has_events() => self.check_length().map(|()| true),
-                _ => Ok(false),
+                Stage::TooLong if sink.has_events() => Ok(false),
+                Stage::TooLong => self.check_length().map(|()| true),
+                _ => self.inflate_on(sink),
             };
             match result {
                 Ok(complete) => at = usize::from(complete),
