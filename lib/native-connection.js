@@ -370,27 +370,26 @@ class NativeConnection extends AsyncResource {
     if (!this._leave()) return;
 
     const receiver = this.websocket[kReceiver];
+    const isBusy = receiver && (receiver.isDecoding || receiver.isHolding);
+    const decoder = isBusy
+      ? driver.engine.spill(this.id)
+      : driver.engine.release(this.id);
 
-    if (receiver && (receiver.isDecoding || receiver.isHolding)) {
-      const decoder = driver.engine.spill(this.id);
+    if (decoder === null) return;
 
-      receiver._decoder = decoder;
-      receiver.takeRest(decoder.takeRest());
-    } else {
-      const decoder = driver.engine.release(this.id);
+    const goOn = this._giveDecoder(decoder);
 
-      //
-      // If there is one, it waits for an answer, or has stopped within a frame.
-      //
-      if (decoder !== null) this._giveDecoder(decoder)();
-    }
+    //
+    // What was read after that is nobody's.
+    //
+    if (!driver.isAhead(this.id)) this._afterRows(goOn);
   }
 
   /**
    * Takes the connection away from the engine, so that the stream driver can go
    * on with it.
    *
-   * @return {Buffer} Data that was received but not decoded
+   * @return {Buffer} Data that was received with the handshake and not delivered
    * @public
    */
   spill() {
@@ -408,21 +407,18 @@ class NativeConnection extends AsyncResource {
       });
     }
 
-    const decoder = driver.engine.spill(this.id);
-
-    driver.afterBatch(this._giveDecoder(decoder));
+    this._afterRows(this._giveDecoder(driver.engine.spill(this.id)));
     this.head = EMPTY_BUFFER;
-    if (decoder.isHeld) return EMPTY_BUFFER;
-
-    return head.length === 0 ? decoder.takeRest() : head;
+    return head;
   }
 
   /**
-   * Gives the receiver the decoder. If that has stopped within a frame, the
-   * receiver is to go on at once, whatever becomes of the socket.
+   * Gives the receiver the decoder.
    *
    * @param {Decoder} decoder The decoder
-   * @return {Function} Has it go on if need be
+   * @return {Function} Has the receiver go on with what was received and not
+   *     decoded, whatever becomes of the socket: the program has seen the beginning
+   *     of the same read. If the decoder waits for an answer, it goes on then.
    * @private
    */
   _giveDecoder(decoder) {
@@ -430,8 +426,25 @@ class NativeConnection extends AsyncResource {
 
     receiver._decoder = decoder;
     return () => {
-      if (decoder.isHeld) receiver.write(decoder.takeRest());
+      if (decoder.isAsking) return;
+
+      const rest = decoder.takeRest();
+
+      if (rest.length > 0 && !receiver.write(rest)) this.socket.pause();
     };
+  }
+
+  /**
+   * Calls a function when the rows of the batch that are the connection's have been
+   * handled.
+   *
+   * @param {Function} fn The function
+   * @private
+   */
+  _afterRows(fn) {
+    if (driver.isAhead(this.id)) driver.afterBatch(fn);
+    else if (driver.isCurrent(this.id)) this.rest = fn;
+    else fn();
   }
 
   /**
@@ -534,6 +547,13 @@ class NativeConnection extends AsyncResource {
         default:
           i = this._receive(inbox, i, end, bytes);
       }
+    }
+
+    const { rest } = this;
+
+    if (rest !== null) {
+      this.rest = null;
+      rest();
     }
   }
 
@@ -797,6 +817,11 @@ Object.assign(NativeConnection.prototype, {
   // What somebody has put in the place of the socket's `write()`.
   //
   writeMethod: null,
+
+  //
+  // What is to be called after the rows that are being handled.
+  //
+  rest: null,
 
   _writer: null
 });

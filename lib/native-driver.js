@@ -11,12 +11,14 @@ const { Inbox, ROW, UPGRADE, isDecoded } = require('./inbox');
 
 //
 // What a turn of `src/binding/nest.rs` says besides its events: another one is
-// due, connections have not sent their request yet, and there was no room for
-// the events of all connections.
+// due, connections have not sent their request yet, there was no room for the
+// events of all connections, and the last one of those is to go on: what was read
+// from it has come to more events.
 //
 const DUE = 1;
 const AWAITED = 2;
 const REST = 4;
+const SPLIT = 8;
 
 /** Bytes for the heads of the requests of a turn. */
 const HEADS_SIZE = 64 * 1024;
@@ -26,6 +28,9 @@ const kOutboxes = Symbol.for('oxws.outboxes');
 
 /** For how many milliseconds an engine without work is kept. */
 const PATIENCE = 1000;
+
+/** No connection. */
+const NOBODY = -1;
 
 /** How many connections are dispatched before replies go out. */
 const FLUSH_INTERVAL = 16;
@@ -87,6 +92,7 @@ const driver = {
   enter,
   inRoot,
   isAhead,
+  isCurrent,
   leave,
   reference,
   schedule,
@@ -109,6 +115,9 @@ let batchRows = null;
 let batchNext = 0;
 let batchEnd = 0;
 let later = null;
+
+/** The connection whose events were dispatched last. */
+let lastId = NOBODY;
 
 /** The memory that the engine has. */
 let lentInbox = null;
@@ -282,11 +291,15 @@ function inRoot(fn) {
  * @private
  */
 function turn() {
-  let result = turnOnce();
+  let result = turnOnce(NOBODY);
 
   while ((result & REST) !== 0) {
-    runTicks();
-    result = turnOnce();
+    if ((result & SPLIT) === 0) {
+      runTicks();
+      result = turnOnce(NOBODY);
+    } else {
+      result = turnOnce(lastId);
+    }
   }
 
   //
@@ -317,6 +330,17 @@ function isAhead(id) {
 }
 
 /**
+ * Whether the events that are being dispatched are those of a connection.
+ *
+ * @param {Number} id The id of the connection
+ * @return {Boolean} `true` if they are
+ * @public
+ */
+function isCurrent(id) {
+  return batchRows !== null && batchRows[batchNext - ROW] === id;
+}
+
+/**
  * Calls a function when the batch has been dispatched; at once if there is none.
  *
  * @param {Function} fn The function
@@ -335,10 +359,12 @@ function afterBatch(fn) {
 /**
  * Takes a batch of events from the engine and dispatches it.
  *
+ * @param {Number} goesOn Whose events the last batch has ended within; there are no
+ *     ticks between them
  * @return {Number} What the engine says besides
  * @private
  */
-function turnOnce() {
+function turnOnce(goesOn) {
   const { outbox, targets } = driver;
   const inbox = spareInbox || new Inbox(HEADS_SIZE);
 
@@ -370,6 +396,11 @@ function turnOnce() {
   later = null;
 
   try {
+    if (goesOn !== NOBODY && rows[ROW] !== goesOn) {
+      outbox.advance();
+      runTicks();
+    }
+
     while (i < end) {
       const id = rows[i];
       let next = i + ROW;
@@ -395,6 +426,7 @@ function turnOnce() {
       const target = targets[isNew ? rows[i + 1] >>> 8 : id];
 
       batchNext = next;
+      lastId = id;
 
       if (target !== null && target !== undefined) {
         try {
@@ -430,7 +462,7 @@ function turnOnce() {
   if (due !== null) callAll(due);
 
   outbox.flush();
-  outbox.advance();
+  if ((result & SPLIT) === 0) outbox.advance();
   return result;
 }
 

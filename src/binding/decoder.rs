@@ -69,7 +69,7 @@ impl Decoder {
 
     /// Whether it has something to go on with.
     pub(super) fn is_busy(&self) -> bool {
-        self.receiver.is_asking() || self.receiver.is_held()
+        self.receiver.is_asking() || !self.rest.is_empty()
     }
 }
 
@@ -97,10 +97,10 @@ impl Decoder {
         self.receiver.set_limits(limits);
     }
 
-    /// Whether it has stopped within a frame that has been received.
+    /// Whether it waits for an answer; see [`Self::decide_inflating`].
     #[napi(getter)]
-    pub fn is_held(&self) -> bool {
-        self.receiver.is_held()
+    pub fn is_asking(&self) -> bool {
+        self.receiver.is_asking()
     }
 
     /// What was received before this was made, and not decoded.

@@ -149,8 +149,8 @@ impl Engine {
         home.adopt(socket, self.nest.receiver(config)).into()
     }
 
-    /// Lets a connection go. Gives its decoder if that waits for an answer or has
-    /// not decompressed all, to go on with what was received.
+    /// Lets a connection go. Gives its decoder if that has something to go on with:
+    /// data that was received but not decoded, or a question that waits for an answer.
     #[napi]
     pub fn release(&self, id: u32) -> Option<Decoder> {
         self.spill(id).filter(Decoder::is_busy)

@@ -25,6 +25,7 @@ use crate::protocol::receiver::{Receiver, ReceiverConfig};
 const DUE: u32 = 1;
 const AWAITED: u32 = 2;
 const REST: u32 = 4;
+const SPLIT: u32 = 8;
 
 /// The memory of the next batch.
 pub(super) struct Inbox {
@@ -113,8 +114,9 @@ impl Nest {
 
     /// One turn. The memory is that of `Engine::lend_inbox`; the third word of
     /// the header says with [`DUE`] that another turn is due, with [`REST`] that
-    /// it goes on with this one, and with [`AWAITED`] that there are connections
-    /// whose request is yet to come. Returns the number of rows.
+    /// it goes on with this one, with [`SPLIT`] that it does so within what one read
+    /// has got, and with [`AWAITED`] that there are connections whose request is yet
+    /// to come. Returns the number of rows.
     fn turn(&self, env: Env) -> u32 {
         let mut home = self.home.borrow_mut();
         let mut owned = self.owned.borrow_mut();
@@ -138,7 +140,9 @@ impl Nest {
             // the event loop has gone on.
             let goes_on = home.has_rest() && !inbox.is_much();
             let rest = if goes_on { REST } else { 0 };
-            due | rest | if home.is_awaiting() { AWAITED } else { 0 }
+            let split = if goes_on && home.is_split() { SPLIT } else { 0 };
+            let awaited = if home.is_awaiting() { AWAITED } else { 0 };
+            due | rest | split | awaited
         });
         *used += rows.get(1).copied().unwrap_or_default() as usize;
         self.events.set(self.events.get() + count);

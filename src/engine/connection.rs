@@ -24,7 +24,21 @@ use crate::protocol::receiver::{Receiver, Sink};
 /// Bytes of large messages that are received in one turn at the most, so that
 /// no connection starves others. (Of small ones it is one buffer: the program
 /// has more to do for them.)
-const LARGE: usize = 512 * 1024;
+pub const LARGE: usize = 512 * 1024;
+
+/// What is next for a connection that has been polled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Next {
+    /// It waits until it is woken.
+    Wait,
+    /// To be polled at once with an inbox that has room, for the rest of what has been
+    /// read: with ws all of one read is handed over in one go.
+    Rest,
+    /// To be polled when the events so far have been seen, as soon as may be: it has
+    /// stopped at the end of a large message, and may have more to read.
+    Read,
+}
 
 /// A connection in its home. Idle ones are many, so it is kept small.
 pub struct Connection {
@@ -202,25 +216,30 @@ impl Connection {
     /// Whether it is to be polled with an inbox that has more room; see
     /// [`Intake::lacks_room`].
     pub fn lacks_room(&mut self, inbox: &mut Inbox<'_>) -> bool {
-        self.reading && self.intake.lacks_room(inbox)
+        self.reading && !self.intake.has_backlog() && self.intake.lacks_room(inbox)
     }
 
     /// Does what can be done now; registers the waker for the rest. Received
     /// bytes go into `buffer`, which is filled once at the most, or straight to
     /// where a large message stays.
-    pub fn poll(&mut self, cx: &mut Context<'_>, buffer: &mut [u8], inbox: &mut Inbox<'_>) {
+    pub fn poll(&mut self, cx: &mut Context<'_>, buffer: &mut [u8], inbox: &mut Inbox<'_>) -> Next {
         let failure = std::mem::take(&mut self.failure);
         if failure != 0 {
             return self.fail(failure.into(), inbox);
         }
         let is_writable = self.poll_blocked(cx).is_ready();
         // In this order, as libuv does it: a reset is for who reads to find.
-        if !self.ended {
-            self.poll_reading(cx, buffer, inbox);
-        }
+        let next = if self.ended {
+            Next::Wait
+        } else if self.reading || self.intake.is_unstoppable() {
+            self.poll_reading(cx, buffer, inbox)
+        } else {
+            self.poll_paused(cx, inbox)
+        };
         if is_writable {
             self.unblock(cx, inbox);
         }
+        next
     }
 
     /// Goes on writing.
@@ -232,28 +251,43 @@ impl Connection {
         }
     }
 
-    fn poll_reading(&mut self, cx: &mut Context<'_>, buffer: &mut [u8], inbox: &mut Inbox<'_>) {
-        if !self.reading {
-            // What has been received comes before the end.
-            if self.intake.has_backlog() {
-                if self.intake.complete_frame(inbox) {
-                    cx.waker().wake_by_ref();
-                }
-            } else if self.poll_over(cx).is_ready() {
-                self.check_end(inbox);
-            }
-            return;
+    /// What is next when not all that was read is decoded.
+    fn after_backlog(&self, cx: &mut Context<'_>) -> Next {
+        if self.intake.lacks_inbox() && (self.reading || self.intake.is_unstoppable()) {
+            return Next::Rest;
         }
+        cx.waker().wake_by_ref();
+        Next::Wait
+    }
+
+    /// Does what there is to do while nobody asks for received data.
+    fn poll_paused(&mut self, cx: &mut Context<'_>, inbox: &mut Inbox<'_>) -> Next {
+        // What has been received comes before the end.
+        if self.intake.has_backlog() {
+            if self.intake.complete_frame(inbox) {
+                cx.waker().wake_by_ref();
+            }
+        } else if self.poll_over(cx).is_ready() {
+            return self.check_end(inbox);
+        }
+        Next::Wait
+    }
+
+    fn poll_reading(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+        inbox: &mut Inbox<'_>,
+    ) -> Next {
         if self.intake.has_backlog() {
             self.intake.decode_backlog(inbox);
             // What the kernel has is for the next turn.
-            cx.waker().wake_by_ref();
-            return;
+            return self.after_backlog(cx);
         }
         let mut left = LARGE;
         while let Some(socket) = &self.socket {
             let Poll::Ready(ready) = socket.poll_read_ready(cx) else {
-                return;
+                return Next::Wait;
             };
             let mut guard = match ready {
                 Ok(guard) => guard,
@@ -279,14 +313,20 @@ impl Connection {
                             return self.end(inbox);
                         }
                     }
-                    left = left.saturating_sub(piece.len);
-                    let more = piece.short || self.intake.has_room(inbox);
-                    if !more || left == 0 || self.intake.has_backlog() || inbox.is_full() {
-                        cx.waker().wake_by_ref();
-                        return;
+                    if self.intake.has_backlog() {
+                        return self.after_backlog(cx);
                     }
                     if piece.short {
                         return self.await_end(cx);
+                    }
+                    left = left.saturating_sub(piece.len);
+                    if !self.intake.has_room(inbox) || left == 0 || inbox.is_full() {
+                        cx.waker().wake_by_ref();
+                        return Next::Wait;
+                    }
+                    // Whoever gets the events may not want to have more.
+                    if inbox.has_events() {
+                        return Next::Read;
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -298,15 +338,17 @@ impl Connection {
                 Err(error) => return self.fail(errno(&error), inbox),
             }
         }
+        Next::Wait
     }
 
     /// After a short read: ready again means closed by the peer. As with libuv that
     /// is an event of its own, of the next time that the loop looks at descriptors;
     /// one that is registered anew is among what it finds then.
-    fn await_end(&mut self, cx: &mut Context<'_>) {
+    fn await_end(&mut self, cx: &mut Context<'_>) -> Next {
         if self.poll_read_ready(cx).is_ready() {
             self.watch(cx);
         }
+        Next::Wait
     }
 
     /// Whether both directions are closed. (A guard for reading does not say.)
@@ -317,24 +359,23 @@ impl Connection {
 
     /// Reports a reset although nobody reads, and the end unless data came before
     /// it.
-    fn check_end(&mut self, inbox: &mut Inbox<'_>) {
+    fn check_end(&mut self, inbox: &mut Inbox<'_>) -> Next {
         let Some(socket) = self.socket() else {
-            return;
+            return Next::Wait;
         };
         match recv(socket, &mut [0], RecvFlags::PEEK) {
             Ok((_, 0)) => self.end(inbox),
-            Ok(_) => {
-                if let Ok(Err(error)) = socket_error(socket) {
-                    self.fail(error.raw_os_error(), inbox);
-                }
-            }
-            Err(Errno::AGAIN) => {}
+            Ok(_) => match socket_error(socket) {
+                Ok(Err(error)) => self.fail(error.raw_os_error(), inbox),
+                _ => Next::Wait,
+            },
+            Err(Errno::AGAIN) => Next::Wait,
             Err(error) => self.fail(error.raw_os_error(), inbox),
         }
     }
 
     /// Reads what has been received without asking first whether anything has.
-    /// False if that may not be all there is to do.
+    /// `None` if that may not be all there is to do.
     ///
     /// What the driver may know of the socket stays as it is: a readiness that
     /// it finds later is one for which a read finds nothing.
@@ -343,42 +384,40 @@ impl Connection {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
         inbox: &mut Inbox<'_>,
-    ) -> bool {
+    ) -> Option<Next> {
         let is_plain = self.reading
             && !self.ended
             && !self.hung_up
             && !self.blocked
             && self.intake.is_plain(inbox);
-        let Some(socket) = self.socket.as_ref().filter(|_| is_plain) else {
-            return false;
-        };
+        let socket = self.socket.as_ref().filter(|_| is_plain)?;
         let piece = match self.intake.read(socket.get_ref(), LARGE, buffer, inbox) {
             // The end is left to the driver, which says it again.
-            Ok(piece) if piece.len == 0 => return false,
+            Ok(piece) if piece.len == 0 => return None,
             Ok(piece) => piece,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
-            Err(error) if error.kind() == ErrorKind::Interrupted => return false,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
+            Err(error) if error.kind() == ErrorKind::Interrupted => return None,
             // The kernel says it once.
-            Err(error) => {
-                self.fail(errno(&error), inbox);
-                return true;
-            }
+            Err(error) => return Some(self.fail(errno(&error), inbox)),
         };
         self.intake.decode(&piece, buffer, inbox);
         if self.intake.has_backlog() {
-            cx.waker().wake_by_ref();
+            return Some(self.after_backlog(cx));
         }
         // If there may be more, of that the driver is yet to tell.
-        piece.short && !self.intake.has_room(inbox)
+        let is_all = piece.short && !self.intake.has_room(inbox);
+        is_all.then_some(Next::Wait)
     }
 
-    fn end(&mut self, inbox: &mut Inbox<'_>) {
+    fn end(&mut self, inbox: &mut Inbox<'_>) -> Next {
         self.ended = true;
         inbox.row(RowKind::End, 0, 0, 0);
+        Next::Wait
     }
 
-    fn fail(&mut self, errno: i32, inbox: &mut Inbox<'_>) {
+    fn fail(&mut self, errno: i32, inbox: &mut Inbox<'_>) -> Next {
         self.ended = true;
         inbox.row(RowKind::Failed, 0, 0, errno.unsigned_abs() as usize);
+        Next::Wait
     }
 }

@@ -18,7 +18,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::{Builder, Runtime};
 
 use super::alone::Alone;
-use super::connection::Connection;
+use super::connection::{Connection, Next, LARGE};
 use super::driver::{find_epoll, register, READING};
 use super::inbox::Inbox;
 use super::lobby::{Ids, Lobby};
@@ -64,9 +64,15 @@ pub struct Home {
     /// Those that were ready in the last turn, whose batch was full before
     /// they were polled.
     waiting: Vec<u32>,
+    /// Whether the first of those was polled, and there is more of what it has read.
+    is_split: bool,
     /// Those that decompress large messages.
     inflating: Vec<u32>,
     scratch: Vec<u32>,
+    /// Those that are to be polled again after the current batch.
+    again: Vec<u32>,
+    /// How many bytes may be read until the driver is asked again.
+    left: usize,
     buffer: Box<[u8]>,
     alone: Alone,
     /// The iteration of the caller's loop, as far as it tells them apart.
@@ -94,8 +100,11 @@ impl Home {
             free: Vec::new(),
             freed: Vec::new(),
             waiting: Vec::new(),
+            is_split: false,
             inflating: Vec::new(),
             scratch: Vec::new(),
+            again: Vec::new(),
+            left: 0,
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             alone: Alone::default(),
             iteration: 0,
@@ -333,6 +342,7 @@ impl Home {
         self.residents.clear();
         self.lobby.clear();
         self.waiting.clear();
+        self.is_split = false;
         self.inflating.clear();
         self.free.clear();
         self.freed.clear();
@@ -350,6 +360,12 @@ impl Home {
         !self.waiting.is_empty()
     }
 
+    /// Whether the next turn begins with the rest of what was read last, which the
+    /// batch had no room for.
+    pub fn is_split(&self) -> bool {
+        self.is_split
+    }
+
     /// Takes note that the turns to come are of a later iteration of the caller's
     /// loop. What a connection has sent is looked at in a later one than that in
     /// which it was accepted, after all else that has happened until then: so a
@@ -362,6 +378,7 @@ impl Home {
     /// One turn: what happened goes into `inbox`.
     pub fn turn(&mut self, inbox: &mut Inbox<'_>) {
         self.free.append(&mut self.freed);
+        self.is_split = false;
         if self.turn_alone(inbox) {
             return;
         }
@@ -373,8 +390,11 @@ impl Home {
             free,
             freed,
             waiting,
+            is_split,
             inflating,
             scratch,
+            again,
+            left,
             buffer,
             alone,
             iteration,
@@ -391,6 +411,7 @@ impl Home {
                 return Poll::Pending;
             }
             if !goes_on {
+                *left = LARGE;
                 queue.take(scratch);
                 waiting.append(scratch);
                 alone.saw(waiting);
@@ -429,12 +450,27 @@ impl Home {
                 }
                 inbox.begin(id);
                 let mut cx = Context::from_waker(&resident.waker);
-                resident.connection.poll(&mut cx, buffer, inbox);
+                let next = resident.connection.poll(&mut cx, buffer, inbox);
                 if is_inflating && !resident.connection.intake().is_inflating() {
                     inflating.retain(|other| *other != id);
                 }
+                match next {
+                    Next::Wait => {}
+                    Next::Read => again.push(id),
+                    Next::Rest => {
+                        *is_split = true;
+                        polled -= 1;
+                        break;
+                    }
+                }
             }
             waiting.drain(..polled);
+            *left = left.saturating_sub(inbox.bytes_read());
+            if *left > 0 {
+                waiting.append(again);
+            } else {
+                again.drain(..).for_each(|id| queue.push(id));
+            }
             Poll::Ready(())
         });
         // Fairness is the read buffer's size and the inbox's room, not tokio's
@@ -454,11 +490,15 @@ impl Home {
         };
         inbox.begin(id);
         let mut cx = Context::from_waker(&resident.waker);
-        let is_done = resident
+        let next = resident
             .connection
             .poll_now(&mut cx, &mut self.buffer, inbox);
-        self.alone.tried(is_done);
-        is_done
+        self.alone.tried(next.is_some());
+        if next == Some(Next::Rest) {
+            self.is_split = true;
+            self.waiting.push(id);
+        }
+        next.is_some()
     }
 
     fn resident(&mut self, id: u32) -> Option<&mut Resident> {

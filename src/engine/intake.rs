@@ -138,6 +138,18 @@ impl Intake {
         self.has_backlog() && self.receiver.is_inflating()
     }
 
+    /// Whether all that the backlog waits for is an inbox with room.
+    pub fn lacks_inbox(&self) -> bool {
+        self.has_backlog() && !self.receiver.is_asking() && !self.receiver.is_held()
+    }
+
+    /// Whether the backlog may be decoded whoever is paused: the program has seen
+    /// the beginning of the read that it is the rest of. What is decompressed would
+    /// be held, and who holds it may have asked for the pause.
+    pub fn is_unstoppable(&self) -> bool {
+        self.has_backlog() && !self.receiver.has_compressed()
+    }
+
     fn take_backlog(&mut self) -> Vec<u8> {
         self.backlog.take().map(|bytes| *bytes).unwrap_or_default()
     }

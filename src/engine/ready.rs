@@ -23,7 +23,8 @@ struct Queued {
 }
 
 impl ReadyQueue {
-    fn push(&self, id: u32) {
+    /// Queues `id` for the next turn.
+    pub fn push(&self, id: u32) {
         let Queued { ids, marks } = &mut *self.lock();
         let index = id as usize;
         if marks.len() <= index {

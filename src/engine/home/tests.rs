@@ -440,26 +440,63 @@ fn not_all_connections_decompress_large_messages_at_a_time() {
     assert!(home.inflating.is_empty());
 }
 
+/// Whose events the next turns deliver, with room for a few in each, and how many
+/// events each has before it is another's turn.
+fn shares(home: &mut Home) -> Vec<(u32, usize)> {
+    let mut shares: Vec<(u32, usize)> = Vec::new();
+    while home.is_due() || shares.is_empty() {
+        let (mut rows, mut slab, mut owned) = ([0; 64], [0; 8192], Vec::new());
+        let mut inbox = Inbox::new(&mut rows, &mut slab, &mut owned);
+        home.turn(&mut inbox);
+        let (len, is_full) = (inbox.len(), inbox.is_full());
+        assert!(is_full || !home.is_split());
+        for row in rows[..len * ROW].chunks(ROW) {
+            match shares.last_mut() {
+                Some((id, count)) if *id == row[0] => *count += usize::from(row[1] == 1),
+                _ => shares.push((row[0], usize::from(row[1] == 1))),
+            }
+        }
+    }
+    shares
+}
+
 #[test]
-fn when_a_batch_is_full_the_others_come_first_in_the_next() {
+fn what_one_read_has_got_is_delivered_before_others_have_their_turn() {
     let mut home = Home::new().unwrap();
     let mut peers: Vec<_> = (0..3).map(|_| adopt(&mut home)).collect();
     assert!(turn(&mut home).is_empty());
     for (_, peer) in &mut peers {
         peer.write_all(&b"\x81\x01x".repeat(50)).unwrap();
     }
-    let mut first = Vec::new();
-    for _ in 0..3 {
-        let (mut rows, mut slab, mut owned) = ([0; 64], [0; 8192], Vec::new());
-        let mut inbox = Inbox::new(&mut rows, &mut slab, &mut owned);
-        home.turn(&mut inbox);
-        assert!(inbox.is_full());
-        assert!(home.is_due());
-        first.push(rows[0]);
-    }
-    first.sort_unstable();
-    let ids: Vec<u32> = peers.iter().map(|(id, _)| *id).collect();
-    assert_eq!(first, ids);
+    let mut shares = shares(&mut home);
+    shares.sort_unstable();
+    let expected: Vec<_> = peers.iter().map(|(id, _)| (*id, 50)).collect();
+    assert_eq!(shares, expected);
+}
+
+#[test]
+fn others_have_their_turn_before_the_next_read() {
+    const WHOLE: usize = READ_BUFFER / 4;
+    let mut home = Home::new().unwrap();
+    let (a, mut to_a) = adopt(&mut home);
+    let (b, mut to_b) = adopt(&mut home);
+    assert!(turn(&mut home).is_empty());
+    to_a.write_all(&b"\x81\x02xx".repeat(WHOLE + 7)).unwrap();
+    to_b.write_all(b"\x81\x01x").unwrap();
+    assert_eq!(shares(&mut home), [(a, WHOLE), (b, 1), (a, 7)]);
+}
+
+#[test]
+fn what_has_been_read_is_delivered_even_if_the_connection_is_paused_then() {
+    let mut home = Home::new().unwrap();
+    let (id, mut peer) = adopt(&mut home);
+    peer.write_all(&b"\x81\x01x".repeat(1000)).unwrap();
+    let first = turn(&mut home).len() - 1;
+    assert!(home.is_split());
+    home.set_reading(id, false);
+    peer.write_all(b"\x81\x01y").unwrap();
+    assert_eq!(shares(&mut home), [(id, 1000 - first)]);
+    assert!(turn(&mut home).is_empty());
 }
 
 #[test]
