@@ -779,6 +779,87 @@ suite('surroundings', () => {
     assert.equal(output, '0 0');
   });
 
+  it('makes no two sockets for want of descriptors', { skip }, async () => {
+    const output = await run((root) => {
+      const { spawn } = require('child_process');
+      const fs = require('fs');
+      const WebSocket = require(root);
+      const wss = new WebSocket.Server({ port: 0, host: '127.0.0.1' });
+      const codes = [];
+      const program = `(${(root, port) => {
+        const WebSocket = require(root);
+        let open = 0;
+
+        for (let i = 0; i < 14; i++) {
+          const ws = new WebSocket(`ws://127.0.0.1:${port}`);
+          let received = 0;
+
+          ws.on('open', () => {
+            ws.pause();
+            if (++open === 14) console.log('open');
+          });
+          ws.on('message', (data, isBinary) => {
+            if (isBinary) received += data.length;
+            else if (Number(data) === received) ws.close();
+            else ws.close(4000);
+          });
+          ws.on('close', () => --open === 0 && process.exit());
+          setTimeout(() => ws.resume(), 1500);
+        }
+      }})`;
+
+      wss.on('listening', () => {
+        const { port } = wss.address();
+        const child = spawn(
+          process.execPath,
+          ['-e', `${program}(${JSON.stringify(root)}, ${port})`],
+          { stdio: ['ignore', 'pipe', 'inherit'] }
+        );
+
+        child.stdout.once('data', () => {
+          const held = [];
+          const data = Buffer.alloc(20000);
+
+          // Nothing is left.
+          try {
+            for (;;) held.push(fs.openSync('/dev/null'));
+          } catch (err) {
+            if (err.code !== 'EMFILE') throw err;
+          }
+
+          // For one of them the kernel has no more room in its last tick, in which
+          // it is looked at while frames wait to be handed over.
+          [...wss.clients].forEach((ws, i) => {
+            let left = i + 1;
+
+            ws.on('close', (code) => codes.push(code));
+            setImmediate(function go() {
+              for (let n = 0; n < 40; n++) ws.send(data);
+
+              if (--left > 0) {
+                setImmediate(go);
+              } else {
+                ws._socket.setTimeout(0);
+                ws.send(`${(i + 1) * 40 * data.length}`);
+              }
+            });
+          });
+
+          setTimeout(() => held.forEach((fd) => fs.closeSync(fd)), 1000);
+        });
+
+        child.on('exit', () => {
+          setImmediate(() => {
+            console.log(codes.join(' '));
+            process.exit();
+          });
+        });
+      });
+    }, 'ulimit -n 100;');
+
+    assert.equal(output, Array(14).fill(1005).join(' '));
+  });
+
   it('closes an engine that has nothing to do', { skip }, async (t) => {
     const { ws, wss } = await pair(t);
 

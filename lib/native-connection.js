@@ -114,14 +114,17 @@ class NativeConnection extends AsyncResource {
   }
 
   /**
-   * Whether frames may bypass the socket: nothing is queued in it, and nobody
-   * waits to see what is written to it, or to sockets in general.
+   * Whether frames may bypass the socket: nothing is queued in it, nobody waits to
+   * see what is written to it, or to sockets in general, and no error waits to be
+   * reported.
    *
    * @type {Boolean}
    */
   get isClear() {
     const { socket } = this;
-    if (socket === null) return this.isActive && prototype.write === write;
+
+    if (this.failure !== 0 || prototype.write !== write) return false;
+    if (socket === null) return this.isActive;
 
     const state = socket._writableState;
 
@@ -129,7 +132,8 @@ class NativeConnection extends AsyncResource {
       state.length === 0 &&
       state.corked === 0 &&
       socket.writable &&
-      socket.write === write
+      this.writeMethod === null &&
+      !Object.hasOwn(socket, 'write')
     );
   }
 
@@ -762,6 +766,12 @@ class NativeConnection extends AsyncResource {
       if (fd < 0) {
         isShared = false;
         driver.outbox.flush();
+
+        //
+        // What the kernel has not taken is in a socket already.
+        //
+        if (this.socket !== null) return;
+
         fd = driver.engine.takeDescriptor(this.id);
       }
 

@@ -243,13 +243,16 @@ for (const name of [
 //
 // Node gives a client's socket a `write()` of its own when the server has ended.
 // A property that is added after the prototype was changed costs a hidden class
-// for each socket, and all code that meets those its caches.
+// for each socket, and all code that meets those its caches. Who asks for it is
+// about to write, and what was sent before comes first.
 //
 for (const target of [nativePrototype, spilledPrototype]) {
   Object.defineProperty(target, 'write', {
     configurable: true,
     get() {
       const connection = this[kConnection];
+
+      if (connection !== undefined && connection.isActive) connection.flush();
 
       return connection === undefined || connection.writeMethod === null
         ? prototype.write
@@ -433,7 +436,13 @@ function spill(socket) {
 
   const unsent = connection.takeUnsent();
 
-  if (unsent !== null) write(socket, unsent);
+  if (unsent !== null) {
+    //
+    // The handle counts it, too.
+    //
+    for (const { length } of unsent.list) connection.bytesWritten -= length;
+    write(socket, unsent);
+  }
 
   const goOn = () => {
     if (socket.destroyed) return;

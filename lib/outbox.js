@@ -275,7 +275,7 @@ class Outbox {
     const pair = pairSize(data, bytes.length, mask);
     const whole = size + bytes.length;
 
-    connection.writer.writeRest(list, pair || whole, list.length > 1, cb);
+    connection.writer.writeRest(list, pair || whole, list.length > 1, cb, null);
     return true;
   }
 
@@ -292,9 +292,20 @@ class Outbox {
     let length = 0;
 
     for (let i = 0; i < list.length; i++) {
-      if (typeof list[i] === 'string') length += Buffer.byteLength(list[i]);
-      else if (isUint8Array(list[i])) length += lengthOf.call(list[i]);
-      else return false;
+      if (typeof list[i] === 'string') {
+        const bytes = Buffer.byteLength(list[i]);
+
+        //
+        // What has to wait is counted by its code units, and not put together again.
+        //
+        if (bytes !== list[i].length) return false;
+
+        length += bytes;
+      } else if (isUint8Array(list[i])) {
+        length += lengthOf.call(list[i]);
+      } else {
+        return false;
+      }
     }
 
     if (length > SMALL) return false;
@@ -345,13 +356,22 @@ class Outbox {
       if (unsent !== 0 && rows[row + 3] !== 0) {
         if (rest === null) rest = [];
         if (rows[row] !== 0) this._connections[i].failure = rows[row];
+
+        const size = rows[row + 1] + rows[row + 3];
+        const pair = this._pairs[i];
+        const bytes = this._slab.subarray(
+          rows[row + 2],
+          rows[row + 2] + rows[row + 3]
+        );
+
         rest.push({
           connection: this._connections[i],
-          bytes: Buffer.from(
-            this._slab.subarray(rows[row + 2], rows[row + 2] + rows[row + 3])
-          ),
-          pair: this._pairs[i],
-          size: rows[row + 1] + rows[row + 3],
+          list:
+            pair === 0 || pair === size || rows[row + 1] !== 0
+              ? [Buffer.from(bytes)]
+              : toPieces(bytes),
+          pair,
+          size,
           ticket: this._tickets[i]
         });
       }
@@ -366,10 +386,10 @@ class Outbox {
     this._used = 0;
     if (rest === null) return;
 
-    for (const { connection, bytes, pair, size, ticket } of rest) {
+    for (const { connection, list, pair, size, ticket } of rest) {
       const cb = takeCallback(ticket);
 
-      connection.writer.writeRest([bytes], pair || size, pair !== 0, cb);
+      connection.writer.writeRest(list, pair || size, pair !== 0, cb, ticket);
     }
   }
 
@@ -634,6 +654,20 @@ function takeCallback(ticket) {
 }
 
 /**
+ * Takes a text frame apart into the pieces in which ws would have written it: a
+ * stream counts the code units of a string.
+ *
+ * @param {Buffer} frame The frame, which is not masked
+ * @return {(Buffer|String)[]} Header and payload
+ * @private
+ */
+function toPieces(frame) {
+  const start = frame[1] === 126 ? 4 : 2;
+
+  return [Buffer.from(frame.subarray(0, start)), frame.utf8Slice(start)];
+}
+
+/**
  * Calls the callback of a frame, unless the kernel did not take it. As in a
  * stream, `'drain'` comes before that.
  *
@@ -647,7 +681,8 @@ function settle(ticket) {
 
   const { cb } = ticket;
 
-  if (cb !== null) cb(null);
+  if (cb === null) ticket.connection.writer.enter(ticket);
+  else cb(null);
 }
 
 /**

@@ -1,5 +1,7 @@
 'use strict';
 
+const { AsyncResource } = require('async_hooks');
+
 const binding = require('./binding');
 const driver = require('./native-driver');
 const errnoException = require('./errno-exception');
@@ -21,10 +23,18 @@ class SocketWriter {
     this._connection = connection;
 
     //
-    // What the kernel did not take of a write, and the callback of that.
+    // What the kernel did not take of a write, the callback of that, and the
+    // asynchronous context in which it is to be called.
     //
     this._rest = null;
     this._callback = null;
+    this._context = null;
+
+    //
+    // The ticket of the frame that this is the rest of, if it was not handed to the
+    // kernel when it was sent.
+    //
+    this._ticket = null;
 
     //
     // During a write: the rests of frames that go ahead of it.
@@ -54,8 +64,15 @@ class SocketWriter {
     this._ahead = null;
 
     if (ahead.length > 0) {
+      const state = connection.socket._writableState;
+
       list = [...ahead.flatMap((rest) => rest.list), ...list];
       cb = callAll([...ahead.map((rest) => rest.cb), cb]);
+
+      for (const { size } of ahead) {
+        state.length += size;
+        state.writelen += size;
+      }
     }
 
     if (connection.failure !== 0) {
@@ -68,23 +85,24 @@ class SocketWriter {
 
     for (const { length } of list) connection.bytesWritten += length;
 
-    this._write(list, cb);
+    this._write(list, cb, null);
   }
 
   /**
    * Puts what the kernel did not take of a frame into the socket's queue. As any
    * write, that counts in full until the kernel has taken all of it.
    *
-   * @param {Buffer[]} list The rest of the frame, in one piece or two
+   * @param {(Buffer|String)[]} list The rest of the frame, in one piece or two
    * @param {Number} size The size of the frame, as a stream counts it
    * @param {Boolean} isPair Whether the sender would have written it in two
    *     pieces, corked
    * @param {Function} [cb] The callback of the frame
+   * @param {Object} [ticket] The ticket of the frame, if it has one
    * @public
    */
-  writeRest(list, size, isPair, cb) {
+  writeRest(list, size, isPair, cb, ticket) {
     if (this._ahead !== null) {
-      this._ahead.push({ list, cb });
+      this._ahead.push({ list: list.map(toBuffer), size, cb });
       return;
     }
 
@@ -100,9 +118,26 @@ class SocketWriter {
 
     if (isFirst && state.writing && state.writelen === state.length) {
       state.length = state.writelen = size;
+      this._ticket = ticket;
     }
 
     if (state.length > 0 && size >= state.highWaterMark) state.needDrain = true;
+  }
+
+  /**
+   * Takes the current asynchronous context for that of a frame whose rest waits, if
+   * that is the first one. As in a stream of Node.js, what waits behind it is
+   * written, and called back, in that context, too.
+   *
+   * @param {Object} ticket The ticket of the frame
+   * @public
+   */
+  enter(ticket) {
+    if (this._ticket !== ticket || this._rest === null) return;
+
+    this._ticket = null;
+    this._context.emitDestroy();
+    this._context = createContext();
   }
 
   /**
@@ -111,9 +146,11 @@ class SocketWriter {
    * @public
    */
   goOn() {
-    const unsent = this.take();
+    const { _rest: list, _callback: cb, _context: context } = this;
+    if (list === null) return;
 
-    if (unsent !== null) this._write(unsent.list, unsent.cb);
+    this._clear();
+    this._write(list, cb, context);
   }
 
   /**
@@ -123,13 +160,23 @@ class SocketWriter {
    * @public
    */
   take() {
-    const { _rest: list, _callback: cb } = this;
-
+    const { _rest: list, _callback: cb, _context: context } = this;
     if (list === null) return null;
 
+    this._clear();
+    return { list, cb: (err) => settle(cb, context, err) };
+  }
+
+  /**
+   * Forgets what the kernel has not taken.
+   *
+   * @private
+   */
+  _clear() {
     this._rest = null;
     this._callback = null;
-    return { list, cb };
+    this._context = null;
+    this._ticket = null;
   }
 
   /**
@@ -137,9 +184,11 @@ class SocketWriter {
    *
    * @param {Buffer[]} list The data
    * @param {Function} cb Callback
+   * @param {AsyncResource} [context] The context of the callback, if the data has
+   *     waited
    * @private
    */
-  _write(list, cb) {
+  _write(list, cb, context) {
     const { id } = this._connection;
     let rest = list;
     let count;
@@ -153,7 +202,7 @@ class SocketWriter {
           : driver.engine.writev(id, rest);
 
       if (sent < 0) {
-        cb(errnoException(-sent, 'write'));
+        settle(cb, context, errnoException(-sent, 'write'));
         return;
       }
 
@@ -166,16 +215,57 @@ class SocketWriter {
     } while (rest !== null && sent > 0 && count > MAX_BUFFERS);
 
     if (rest === null) {
-      cb();
+      settle(cb, context);
     } else {
       this._rest = rest;
       this._callback = cb;
+      this._context = context || createContext();
       if (driver.engine.wantWrite(id)) driver.schedule();
     }
   }
 }
 
 module.exports = SocketWriter;
+
+/**
+ * Remembers the current asynchronous context.
+ *
+ * @return {AsyncResource} The context
+ * @private
+ */
+function createContext() {
+  return new AsyncResource('WRITEWRAP', { requireManualDestroy: true });
+}
+
+/**
+ * Calls the callback of a write.
+ *
+ * @param {Function} cb The callback
+ * @param {AsyncResource} [context] The context in which to call it, if it is not the
+ *     current one
+ * @param {Error} [err] What has gone wrong, if anything has
+ * @private
+ */
+function settle(cb, context, err) {
+  if (context === null) {
+    cb(err);
+    return;
+  }
+
+  context.emitDestroy();
+  context.runInAsyncScope(cb, null, err);
+}
+
+/**
+ * Makes bytes of a piece of a frame.
+ *
+ * @param {(Buffer|String)} piece The piece
+ * @return {Buffer} The bytes
+ * @private
+ */
+function toBuffer(piece) {
+  return typeof piece === 'string' ? Buffer.from(piece) : piece;
+}
 
 /**
  * Makes one callback of several.

@@ -796,4 +796,21 @@ for (const role of ['server', 'client']) {
   }
 }
 
+scenarios.push({
+  title: 'what came with the handshake, of a paused server that terminates',
+  async run(WebSocket, log, t) {
+    const wss = await t.server();
+    const connected = t.once(wss, 'connection');
+    wss.on('connection', (ws) => {
+      t.watch(ws, log);
+      ws.pause();
+      setImmediate(() => ws.terminate());
+    });
+    const peer = await t.connect(wss.address().port);
+    peer.write(t.request(), peer.frame(1, 'a'), peer.frame(1, 'b'));
+    const [ws] = await connected;
+    await t.over(ws);
+  }
+});
+
 module.exports = scenarios;

@@ -1,0 +1,235 @@
+'use strict';
+
+const http = require('http');
+const net = require('net');
+const { AsyncLocalStorage } = require('async_hooks');
+
+const MEGABYTE = 1024 * 1024;
+
+const scenarios = [];
+
+for (const role of ['server', 'client']) {
+  scenarios.push(
+    {
+      title: `the context of callbacks that wait for the kernel, ${role}`,
+      async run(WebSocket, log, t) {
+        const als = new AsyncLocalStorage();
+        const { ws, peer } = await t.end(role);
+        let callbacks = 0;
+        const callback = (name) => () => {
+          callbacks++;
+          log(name, als.getStore());
+        };
+        peer.socket.pause();
+        als.run('small', () => ws.send('small', callback('small')));
+        als.run('big', () => {
+          ws.send(Buffer.alloc(16 * MEGABYTE), callback('big'));
+        });
+        als.run('behind', () => ws.send('behind', callback('behind')));
+        als.run('ping', () => ws.ping('ping', undefined, callback('ping')));
+        als.run('raw', () => ws._socket.write('raw', callback('raw')));
+        await t.turn(3);
+        peer.socket.resume();
+        await t.poll(() => callbacks === 5);
+      }
+    },
+    {
+      title: `the context of many callbacks that wait, ${role}`,
+      async run(WebSocket, log, t) {
+        const als = new AsyncLocalStorage();
+        const { ws, peer } = await t.end(role);
+        const stores = new Set();
+        let callbacks = 0;
+        peer.socket.pause();
+        als.run('all', () => {
+          for (let i = 0; i < 800; i++) {
+            ws.send('x'.repeat(20000), () => {
+              callbacks++;
+              stores.add(als.getStore());
+            });
+          }
+        });
+        await t.turn(3);
+        log('waiting', callbacks < 800, ws.bufferedAmount > 0);
+        peer.socket.resume();
+        await t.poll(() => callbacks === 800);
+        log('stores', [...stores]);
+      }
+    },
+    {
+      title: `the context of callbacks of what is terminated, ${role}`,
+      async run(WebSocket, log, t) {
+        const als = new AsyncLocalStorage();
+        const { ws, peer } = await t.end(role);
+        peer.socket.pause();
+        als.run('big', () => {
+          ws.send(Buffer.alloc(16 * MEGABYTE), () => log(als.getStore()));
+          ws.send('behind', () => log(als.getStore()));
+        });
+        await t.turn(3);
+        ws.terminate();
+        await t.over(ws);
+      }
+    },
+    {
+      title: `the context of callbacks of a socket that spills, ${role}`,
+      async run(WebSocket, log, t) {
+        const als = new AsyncLocalStorage();
+        const { ws, peer } = await t.end(role);
+        let callbacks = 0;
+        const callback = () => {
+          callbacks++;
+          log(als.getStore());
+        };
+        peer.socket.pause();
+        als.run('big', () => {
+          ws.send(Buffer.alloc(16 * MEGABYTE), callback);
+          ws.send('behind', callback);
+        });
+        await t.turn(3);
+        ws._socket.on('data', () => {});
+        await t.turn(3);
+        peer.socket.resume();
+        await t.poll(() => callbacks === 2);
+      }
+    },
+    {
+      title: `bufferedAmount of texts that fill the socket in a tick, ${role}`,
+      async run(WebSocket, log, t) {
+        const { ws, peer } = await t.end(role);
+        //
+        // A stream counts the code units of what is not masked.
+        //
+        for (const text of ['x'.repeat(12000), '\xe9'.repeat(6000)]) {
+          const size =
+            role === 'server' ? 4 + text.length : 8 + Buffer.byteLength(text);
+          let callbacks = 0;
+          peer.socket.pause();
+          for (let i = 0; i < 1200; i++) ws.send(text, () => callbacks++);
+          log('amount', ws.bufferedAmount > 0, ws.bufferedAmount % size);
+          log('full', ws._socket.writableNeedDrain);
+          await t.turn(3);
+          log('amount', ws.bufferedAmount > 0, ws.bufferedAmount % size);
+          peer.socket.resume();
+          await t.poll(() => callbacks === 1200);
+          log('amount', ws.bufferedAmount, ws._socket.writableNeedDrain);
+          await peer.fence();
+        }
+        log('frames', peer.frames.length);
+        const { payload } = peer.frames[2399];
+        log(
+          'last',
+          payload.length,
+          payload.equals(Buffer.from('\xe9'.repeat(6000)))
+        );
+      }
+    },
+    {
+      title: `writing to the socket behind frames that fill it, ${role}`,
+      async run(WebSocket, log, t) {
+        const { ws, peer } = await t.end(role);
+        const mask = role === 'client' ? 4 : 0;
+        const order = [];
+        peer.socket.pause();
+        for (let i = 0; i < 800; i++) {
+          ws.send(Buffer.alloc(20000), () => order.push(i));
+        }
+        const raw = peer.frame(9, 'raw', { mask: role === 'client' });
+        log(
+          'write',
+          ws._socket.write(raw, () => order.push('raw'))
+        );
+        ws.send('behind', () => order.push('behind'));
+        log(
+          'amount',
+          ws.bufferedAmount > MEGABYTE,
+          (ws.bufferedAmount - raw.length - 8 - mask) % (20004 + mask)
+        );
+        await t.turn(3);
+        peer.socket.resume();
+        await t.poll(() => order.length === 802);
+        log('order', order.slice(798), ws.bufferedAmount);
+        await peer.until(802);
+        log('frames', peer.frames[800].opcode, peer.frames[801].payload);
+      }
+    },
+    {
+      title: `bytesWritten of a socket that spills while it is full, ${role}`,
+      async run(WebSocket, log, t) {
+        const { ws, peer } = await t.end(role);
+        const before = ws._socket.bytesWritten;
+        let callbacks = 0;
+        peer.socket.pause();
+        ws.send(Buffer.alloc(16 * MEGABYTE), () => callbacks++);
+        ws.send('behind', () => callbacks++);
+        log('written', ws._socket.bytesWritten - before);
+        await t.turn(3);
+        ws._socket.on('data', () => {});
+        log('written', ws._socket.bytesWritten - before);
+        await t.turn(3);
+        peer.socket.resume();
+        await t.poll(() => callbacks === 2);
+        log('written', ws._socket.bytesWritten - before);
+      }
+    },
+    ...[100, 20000, 25000, 70000, 300000].map((length) => ({
+      title: `${length} bytes and characters after a reset, ${role}`,
+      async run(WebSocket, log, t) {
+        for (const data of [Buffer.alloc(length), 'x'.repeat(length)]) {
+          const { ws, peer } = await t.end(role, {
+            prepare: (ws) => t.watch(ws, log)
+          });
+          ws._socket.on('error', (err) => log('socket', err, err.syscall));
+          peer.socket.resetAndDestroy();
+          ws.send(data, (err) => log('callback', err, err.syscall));
+          ws.send('behind', (err) => log('behind', err, err.syscall));
+          await t.over(ws);
+          await t.turn();
+        }
+      }
+    }))
+  );
+}
+
+//
+// A Unix socket is full after a few frames, which are still in the outbox when
+// somebody writes to the socket.
+//
+for (const way of ['method', 'prototype']) {
+  scenarios.push({
+    title: `writing behind frames that were sent in the same tick, ${way}`,
+    async run(WebSocket, log, t) {
+      const path = `${t.folder()}/socket`;
+      const unix = http.createServer();
+      await t.listen(unix, path);
+      const wss = new WebSocket.Server({ server: unix });
+      const connected = t.once(wss, 'connection');
+      const peer = await t.connect(path);
+      peer.write(t.request());
+      const [ws] = await connected;
+      await peer.upgraded();
+      await t.turn();
+      const order = [];
+      peer.socket.pause();
+      for (let i = 0; i < 40; i++) {
+        ws.send(Buffer.alloc(20000), () => order.push(i));
+      }
+      const write =
+        way === 'method' ? ws._socket.write : net.Socket.prototype.write;
+      const raw = peer.frame(9, 'raw', { mask: false });
+      write.call(ws._socket, raw, () => order.push('raw'));
+      const rest = ws.bufferedAmount - raw.length;
+      log('amount', rest > 20000, rest % 20004);
+      log('writable', ws._socket.writableLength === ws.bufferedAmount);
+      await t.turn(3);
+      peer.socket.resume();
+      await t.poll(() => order.length === 41);
+      log('order', order.slice(38), ws.bufferedAmount);
+      log('full', ws._socket.writableNeedDrain);
+      await peer.until(41);
+      log('frames', peer.frames[40].opcode, peer.frames[40].payload);
+    }
+  });
+}
+
+module.exports = scenarios;
