@@ -127,14 +127,18 @@ class NativeConnection extends AsyncResource {
     if (socket === null) return this.isActive;
 
     const state = socket._writableState;
+    const { outbox } = driver;
 
-    return (
-      state.length === 0 &&
-      state.corked === 0 &&
-      socket.writable &&
-      this.writeMethod === null &&
-      !Object.hasOwn(socket, 'write')
-    );
+    if (state.length !== 0 || state.corked !== 0 || !socket.writable) {
+      return false;
+    }
+
+    outbox.isLooking = true;
+
+    const method = socket.write;
+
+    outbox.isLooking = false;
+    return method === write;
   }
 
   /**

@@ -244,7 +244,8 @@ for (const name of [
 // Node gives a client's socket a `write()` of its own when the server has ended.
 // A property that is added after the prototype was changed costs a hidden class
 // for each socket, and all code that meets those its caches. Who asks for it is
-// about to write, and what was sent before comes first.
+// about to write, unless the outbox only looks at it, and what was sent before comes
+// first.
 //
 for (const target of [nativePrototype, spilledPrototype]) {
   Object.defineProperty(target, 'write', {
@@ -252,7 +253,13 @@ for (const target of [nativePrototype, spilledPrototype]) {
     get() {
       const connection = this[kConnection];
 
-      if (connection !== undefined && connection.isActive) connection.flush();
+      if (
+        connection !== undefined &&
+        connection.isActive &&
+        !driver.outbox.isLooking
+      ) {
+        connection.flush();
+      }
 
       return connection === undefined || connection.writeMethod === null
         ? prototype.write

@@ -108,6 +108,12 @@ class Outbox {
     /** Whose sockets count as full in this round, while nobody waits for more. */
     this._full = [];
 
+    /**
+     * Whether somebody looks at the `write()` of a socket, and is not about to call
+     * it.
+     */
+    this.isLooking = false;
+
     /** Whether the process exits. */
     this.isExiting = false;
   }
