@@ -1,6 +1,8 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const os = require('node:os');
 const path = require('node:path');
 const { execFile } = require('node:child_process');
 const { it } = require('node:test');
@@ -360,6 +362,42 @@ suite('exports', () => {
     );
 
     assert.deepEqual(result, ['./browser.js', 'browser.js']);
+  });
+
+  it('finds the addon from a bundle that is an ES module', async (t) => {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'oxws-bundle-'));
+    const [file] = fs.readdirSync(root).filter((it) => it.endsWith('.node'));
+    const binding = `@oxws/binding-${file.split('.')[1]}`;
+    const home = path.join(folder, 'node_modules', binding);
+
+    t.after(() => fs.rmSync(folder, { recursive: true }));
+
+    fs.mkdirSync(home, { recursive: true });
+    fs.copyFileSync(path.join(root, file), path.join(home, 'index.node'));
+    fs.writeFileSync(path.join(home, 'package.json'), '{"main":"index.node"}');
+    fs.mkdirSync(path.join(folder, 'out'));
+
+    // What bundlers make of it.
+    const source = fs
+      .readFileSync(path.join(root, 'lib', 'binding.js'), 'utf8')
+      .replace(/^const (.*) = require\((.*)\);$/gm, 'import $1 from $2;')
+      .replace('module.exports =', 'export default');
+
+    const bundle = path.join(folder, 'out', 'bundle.mjs');
+    const launcher = path.join(folder, 'launcher.mjs');
+
+    fs.writeFileSync(bundle, source);
+    fs.writeFileSync(
+      launcher,
+      `import binding from './out/bundle.mjs'; console.log(typeof binding.mask);`
+    );
+
+    const { stdout } = await promisify(execFile)(process.execPath, [launcher], {
+      cwd: os.tmpdir(),
+      timeout: 10000
+    });
+
+    assert.equal(stdout, 'function\n');
   });
 
   it('accepts the environment variables that switch off add-ons of ws', async () => {

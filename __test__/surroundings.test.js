@@ -860,6 +860,30 @@ suite('surroundings', () => {
     assert.equal(output, Array(14).fill(1005).join(' '));
   });
 
+  it('stays for who has connected to a server that is not waited for', async () => {
+    const output = await run((root) => {
+      const net = require('net');
+      const WebSocket = require(root);
+      const wss = new WebSocket.Server({ port: 0, host: '127.0.0.1' });
+
+      wss.on('listening', () => {
+        setTimeout(() => {
+          wss._server.unref();
+
+          const { port } = wss.address();
+          const peer = net.connect(port, '127.0.0.1', () => peer.unref());
+        }, 30);
+      });
+
+      setTimeout(() => {
+        console.log('here');
+        process.exit();
+      }, 1000).unref();
+    });
+
+    assert.equal(output, 'here');
+  });
+
   it('closes an engine that has nothing to do', { skip }, async (t) => {
     const { ws, wss } = await pair(t);
 

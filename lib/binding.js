@@ -3,12 +3,13 @@
 const fs = require('fs');
 const path = require('path');
 const { createRequire } = require('module');
+const { fileURLToPath } = require('url');
 
 /**
- * Loads a module in the place of this file, or of the file that a bundler has made
- * of it, which can't contain the addon.
+ * The file in which this code is: the one that a bundler has made of it, maybe. That
+ * can't contain the addon.
  */
-const requireHere = createRequire(__filename);
+const file = typeof __filename === 'string' ? __filename : findFile();
 
 /**
  * The platforms for which a package with the addon is published, named as in
@@ -23,6 +24,28 @@ const PUBLISHED = [
   'linux-x64-musl',
   'win32-x64-msvc'
 ];
+
+/**
+ * Finds out in which file this code is if that is an ES module, as bundles may be.
+ * Stack traces tell, and CommonJS has nothing else that would.
+ *
+ * @return {String} Its path; that of the program if it can't be found
+ */
+function findFile() {
+  const { stackTraceLimit } = Error;
+
+  Error.stackTraceLimit = 1;
+
+  const { stack } = new Error();
+
+  Error.stackTraceLimit = stackTraceLimit;
+
+  const match = /(file:.*?)(:\d+)*\)?$/.exec(stack);
+
+  return match === null
+    ? path.resolve(process.argv[1] || 'program')
+    : fileURLToPath(match[1]);
+}
 
 /**
  * Tells whether this process runs on musl. The program that is running names
@@ -112,10 +135,10 @@ function unavailable(platform, cause) {
  */
 function load() {
   const platform = platformName();
-  const local = path.join(__dirname, '..', `oxws.${platform}.node`);
+  const local = path.join(path.dirname(file), '..', `oxws.${platform}.node`);
 
   try {
-    return requireHere(
+    return createRequire(file)(
       fs.existsSync(local) ? local : `@oxws/binding-${platform}`
     );
   } catch (err) {

@@ -187,7 +187,10 @@ class ClientHandshake {
     req.on('response', (res) => this.onResponse(res));
     req.on('upgrade', (res, socket, head) => this.onUpgrade(res, socket, head));
 
-    if (settings.finishRequest) settings.finishRequest(req, websocket);
+    // The error has the name of the object if this is no function.
+    const opts = settings;
+
+    if (opts.finishRequest) opts.finishRequest(req, websocket);
     else req.end();
   }
 

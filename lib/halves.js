@@ -232,6 +232,7 @@ function receiverOnDrain() {
   const websocket = this[kWebSocket];
 
   if (!websocket.isPaused) websocket._socket.resume();
+  else if (this._connection !== null) this._connection.relieve();
 }
 
 /**

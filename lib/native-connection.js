@@ -39,6 +39,9 @@ const CLOSE_FRAME = 0x88;
 const PING_FRAME = 0x89;
 const PONG_FRAME = 0x8a;
 
+/** The end follows the frame: `LAST` of `src/engine/outbox.rs`. */
+const LAST = 0x400;
+
 const { prototype } = net.Socket;
 const { write } = prototype;
 
@@ -184,7 +187,14 @@ class NativeConnection extends AsyncResource {
    * @public
    */
   close(code, reason, mask, cb) {
-    return this.send(CLOSE_FRAME, closePayload(code, reason), mask, cb);
+    const payload = closePayload(code, reason);
+
+    //
+    // The callback ends the connection if the peer has closed it.
+    //
+    return this.websocket._closeFrameReceived
+      ? this.send(CLOSE_FRAME | LAST, payload, mask, cb)
+      : this.send(CLOSE_FRAME, payload, mask, cb);
   }
 
   /**
@@ -219,6 +229,7 @@ class NativeConnection extends AsyncResource {
    */
   sendFrame(list, cb) {
     if (cb && typeof cb !== 'function') return false;
+    if (list.length !== 1 && list.length !== 2) return false;
 
     if (!this.isClear || !driver.outbox.sendRaw(this, list, cb)) return false;
 
@@ -260,7 +271,7 @@ class NativeConnection extends AsyncResource {
   /**
    * Takes what the socket has written and the kernel has not taken.
    *
-   * @return {(Object|null)} See `SocketWriter`
+   * @return {(Unsent|null)} See `SocketWriter`
    * @public
    */
   takeUnsent() {
@@ -286,6 +297,26 @@ class NativeConnection extends AsyncResource {
       //
       nextTick(readHead, this);
     }
+  }
+
+  /**
+   * Has nothing more delivered, not even of what the engine has read, because the
+   * receiver holds enough.
+   *
+   * @public
+   */
+  choke() {
+    this.getSocket().pause();
+    if (this.isActive) driver.engine.setFull(this.id, true);
+  }
+
+  /**
+   * Has what the engine has read delivered, although the socket is paused.
+   *
+   * @public
+   */
+  relieve() {
+    if (driver.engine.setFull(this.id, false)) driver.schedule();
   }
 
   /**
@@ -450,8 +481,7 @@ class NativeConnection extends AsyncResource {
    * @private
    */
   _afterRows(fn) {
-    if (driver.isAhead(this.id)) driver.afterBatch(fn);
-    else if (driver.isCurrent(this.id)) this.rest = fn;
+    if (driver.isCurrent(this.id) || driver.isAhead(this.id)) this.rest = fn;
     else fn();
   }
 
@@ -500,7 +530,16 @@ class NativeConnection extends AsyncResource {
    * @public
    */
   dispatch(inbox, i, end) {
-    this.runInAsyncScope(this._dispatch, this, inbox, i, end);
+    try {
+      this.runInAsyncScope(this._dispatch, this, inbox, i, end);
+    } finally {
+      if (this.rest !== null && !driver.isAhead(this.id)) {
+        const { rest } = this;
+
+        this.rest = null;
+        this.runInAsyncScope(rest);
+      }
+    }
   }
 
   /**
@@ -530,6 +569,7 @@ class NativeConnection extends AsyncResource {
             this.socket !== null &&
             this.socket.destroyed
           ) {
+            this.rest = null;
             return;
           }
 
@@ -555,13 +595,6 @@ class NativeConnection extends AsyncResource {
         default:
           i = this._receive(inbox, i, end, bytes);
       }
-    }
-
-    const { rest } = this;
-
-    if (rest !== null) {
-      this.rest = null;
-      rest();
     }
   }
 

@@ -116,8 +116,9 @@ let batchNext = 0;
 let batchEnd = 0;
 let later = null;
 
-/** The connection whose events were dispatched last. */
+/** Whose events the last batch has ended with, and whose are being handled. */
 let lastId = NOBODY;
+let currentId = NOBODY;
 
 /** The memory that the engine has. */
 let lentInbox = null;
@@ -330,14 +331,14 @@ function isAhead(id) {
 }
 
 /**
- * Whether the events that are being dispatched are those of a connection.
+ * Whether the events that are being handled are those of a connection.
  *
  * @param {Number} id The id of the connection
  * @return {Boolean} `true` if they are
  * @public
  */
 function isCurrent(id) {
-  return batchRows !== null && batchRows[batchNext - ROW] === id;
+  return currentId === id;
 }
 
 /**
@@ -390,12 +391,15 @@ function turnOnce(goesOn) {
   const outerNext = batchNext;
   const outerEnd = batchEnd;
   const outerLater = later;
+  const outerId = currentId;
 
   batchRows = rows;
   batchEnd = end;
   later = null;
 
   try {
+    currentId = NOBODY;
+
     if (goesOn !== NOBODY && rows[ROW] !== goesOn) {
       outbox.advance();
       runTicks();
@@ -426,14 +430,17 @@ function turnOnce(goesOn) {
       const target = targets[isNew ? rows[i + 1] >>> 8 : id];
 
       batchNext = next;
-      lastId = id;
 
       if (target !== null && target !== undefined) {
+        currentId = id;
+
         try {
           target.dispatch(inbox, i, next);
         } catch (err) {
           binding.fatalException(err);
         }
+
+        currentId = NOBODY;
       }
 
       i = next;
@@ -454,6 +461,8 @@ function turnOnce(goesOn) {
     batchNext = outerNext;
     batchEnd = outerEnd;
     later = outerLater;
+    lastId = count === 0 ? NOBODY : rows[end - ROW];
+    currentId = outerId;
     inbox.release();
     spareInbox = inbox;
     outbox.dispatching = false;

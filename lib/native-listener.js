@@ -6,6 +6,7 @@ const net = require('net');
 const diagnostics = require('diagnostics_channel');
 const { AsyncLocalStorage, AsyncResource } = require('async_hooks');
 const { closeSync } = require('fs');
+const { getDefaultHighWaterMark } = require('stream');
 const { ENOENT } = require('os').constants.errno;
 
 const binding = require('./binding');
@@ -116,7 +117,12 @@ class NativeListener {
       (server.maxHeadersCount === null ||
         server.maxHeadersCount >= MAX_FIELDS) &&
       http.maxHeaderSize >= MAX_HEAD &&
+      server.noDelay &&
+      !server.keepAlive &&
+      !server.joinDuplicateHeaders &&
       !server.pauseOnConnect &&
+      (server.highWaterMark === undefined ||
+        server.highWaterMark === getDefaultHighWaterMark(false)) &&
       !sockets.hasSubscribers
     );
   }
@@ -240,6 +246,8 @@ class NativeListener {
       return;
     }
 
+    countAsRead(handle, head.length);
+
     let socket = null;
 
     /**
@@ -353,7 +361,6 @@ class NativeListener {
       this._handOverAll(driver.engine.takeSilent(this.id));
       if (driver.engine.waiting(this.id) > 0) this.watchSilence();
     }, PATIENCE);
-    this._timer.unref();
   }
 
   /**
@@ -421,6 +428,24 @@ function isOnly(server, event, listener) {
     server.listenerCount(event) === 1 &&
     server.listenerCount(event, listener) === 1
   );
+}
+
+/**
+ * Has a handle count bytes that were read before it was made.
+ *
+ * @param {Object} handle The handle
+ * @param {Number} length How many bytes
+ * @private
+ */
+function countAsRead(handle, length) {
+  Object.defineProperty(handle, 'bytesRead', {
+    configurable: true,
+    get() {
+      const target = Object.getPrototypeOf(this);
+
+      return Reflect.get(target, 'bytesRead', this) + length;
+    }
+  });
 }
 
 /**

@@ -86,8 +86,10 @@ const overrides = {
     //
     if (this.readableFlowing === false && !this.destroyed && this.readable) {
       const bytes = this[kConnection].takeReceived();
+      const unsent = this[kConnection].takeUnsent();
 
       spill(this);
+      if (unsent !== null) cancelWhenClosed(this, unsent);
       if (bytes.length > 0) Readable.prototype.push.call(this, bytes);
     }
 
@@ -102,9 +104,7 @@ const overrides = {
 
     const unsent = connection.takeUnsent();
 
-    if (unsent !== null) {
-      beforeClosed(this._handle, () => unsent.cb(cancellation()));
-    }
+    if (unsent !== null) cancelWhenClosed(this, unsent);
 
     return prototype._destroy.call(this, err, cb);
   },
@@ -269,6 +269,7 @@ for (const target of [nativePrototype, spilledPrototype]) {
       const connection = this[kConnection];
 
       if (connection !== undefined) {
+        if (connection.isActive) connection.flush();
         connection.writeMethod = value;
       } else {
         Object.defineProperty(this, 'write', {
@@ -464,7 +465,10 @@ function spill(socket) {
       Readable.prototype.unshift.call(socket, head);
     }
 
-    if (socket.readableFlowing !== false) socket.read(0);
+    //
+    // The stream of a paused socket reads ahead.
+    //
+    socket.read(0);
   };
 
   if (isAhead) driver.afterBatch(goOn);
@@ -481,6 +485,13 @@ function spill(socket) {
  * @private
  */
 function write(socket, { list, cb }) {
+  const state = socket._writableState;
+
+  //
+  // If it is written at once, that is no reason to call back at once.
+  //
+  state.sync = true;
+
   if (list.length === 1) {
     prototype._write.call(socket, list[0], 'buffer', cb);
   } else {
@@ -489,6 +500,20 @@ function write(socket, { list, cb }) {
     chunks.allBuffers = true;
     prototype._writev.call(socket, chunks, cb);
   }
+
+  state.sync = false;
+}
+
+/**
+ * Has a write that was under way called back when its socket is closed.
+ *
+ * @param {net.Socket} socket The socket
+ * @param {Object} unsent What was not written
+ * @param {Function} unsent.cb Callback
+ * @private
+ */
+function cancelWhenClosed(socket, { cb }) {
+  beforeClosed(socket._handle, () => cb(cancellation()));
 }
 
 /**

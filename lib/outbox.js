@@ -1,6 +1,7 @@
 'use strict';
 
 const EventEmitter = require('events');
+const { AsyncResource } = require('async_hooks');
 const { getDefaultHighWaterMark } = require('stream');
 const {
   types: { isUint8Array }
@@ -376,6 +377,7 @@ class Outbox {
             pair === 0 || pair === size || rows[row + 1] !== 0
               ? [Buffer.from(bytes)]
               : toPieces(bytes),
+          isFailed: this._connections[i].failure !== 0,
           pair,
           size,
           ticket: this._tickets[i]
@@ -392,8 +394,8 @@ class Outbox {
     this._used = 0;
     if (rest === null) return;
 
-    for (const { connection, list, pair, size, ticket } of rest) {
-      const cb = takeCallback(ticket);
+    for (const { connection, isFailed, list, pair, size, ticket } of rest) {
+      const cb = takeCallback(ticket, isFailed);
 
       connection.writer.writeRest(list, pair || size, pair !== 0, cb, ticket);
     }
@@ -647,16 +649,26 @@ function toMasked(rest, key, phase) {
  * Takes the callback of a frame, for somebody else to call.
  *
  * @param {(Object|null)} ticket The ticket of the frame
+ * @param {Boolean} isFailed Whether the kernel has refused the frame
  * @return {(Function|undefined)} The callback, if there is one
  * @private
  */
-function takeCallback(ticket) {
+function takeCallback(ticket, isFailed) {
   if (ticket === null) return undefined;
 
   const { cb } = ticket;
 
   ticket.cb = null;
-  return cb;
+  if (!isFailed) return cb;
+
+  //
+  // The tick of the frame comes first. It has the asynchronous context.
+  //
+  ticket.context = null;
+  return (err) => {
+    if (ticket.context === null) cb(err);
+    else ticket.context.runInAsyncScope(cb, null, err);
+  };
 }
 
 /**
@@ -687,8 +699,13 @@ function settle(ticket) {
 
   const { cb } = ticket;
 
-  if (cb === null) ticket.connection.writer.enter(ticket);
-  else cb(null);
+  if (cb !== null) {
+    cb(null);
+  } else if (ticket.context === null) {
+    ticket.context = new AsyncResource('WRITEWRAP');
+  } else if (ticket.unsent) {
+    ticket.unsent.enter();
+  }
 }
 
 /**

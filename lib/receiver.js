@@ -395,7 +395,7 @@ class Receiver extends Writable {
     const connection = this._connection;
 
     if (!this.write(HELD.subarray(0, bytes)) && connection !== null) {
-      connection.getSocket().pause();
+      connection.choke();
     }
   }
 

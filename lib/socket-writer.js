@@ -1,10 +1,14 @@
 'use strict';
 
-const { AsyncResource } = require('async_hooks');
+const net = require('net');
 
+const Unsent = require('./unsent');
 const binding = require('./binding');
 const driver = require('./native-driver');
 const errnoException = require('./errno-exception');
+const { nextTick } = require('./scheduling');
+
+const { write } = net.Socket.prototype;
 
 /** `MAX_SLICES` of `src/engine/outbox.rs`. */
 const MAX_BUFFERS = 512;
@@ -23,18 +27,9 @@ class SocketWriter {
     this._connection = connection;
 
     //
-    // What the kernel did not take of a write, the callback of that, and the
-    // asynchronous context in which it is to be called.
+    // What the kernel did not take of a write.
     //
-    this._rest = null;
-    this._callback = null;
-    this._context = null;
-
-    //
-    // The ticket of the frame that this is the rest of, if it was not handed to the
-    // kernel when it was sent.
-    //
-    this._ticket = null;
+    this._unsent = null;
 
     //
     // During a write: the rests of frames that go ahead of it.
@@ -67,7 +62,7 @@ class SocketWriter {
       const state = connection.socket._writableState;
 
       list = [...ahead.flatMap((rest) => rest.list), ...list];
-      cb = callAll([...ahead.map((rest) => rest.cb), cb]);
+      cb = callAll(state, [...ahead.map((rest) => rest.cb), cb]);
 
       for (const { size } of ahead) {
         state.length += size;
@@ -111,33 +106,20 @@ class SocketWriter {
     const isFirst = state.length === 0;
     const last = list.length - 1;
 
+    //
+    // Whoever has replaced `write()` since the frame was sent is not to see it.
+    //
     if (isPair) socket.cork();
-    for (let i = 0; i < last; i++) socket.write(list[i]);
-    socket.write(list[last], cb);
+    for (let i = 0; i < last; i++) write.call(socket, list[i]);
+    write.call(socket, list[last], cb);
     if (isPair) socket.uncork();
 
     if (isFirst && state.writing && state.writelen === state.length) {
       state.length = state.writelen = size;
-      this._ticket = ticket;
+      if (ticket !== null) ticket.unsent = this._unsent;
     }
 
     if (state.length > 0 && size >= state.highWaterMark) state.needDrain = true;
-  }
-
-  /**
-   * Takes the current asynchronous context for that of a frame whose rest waits, if
-   * that is the first one. As in a stream of Node.js, what waits behind it is
-   * written, and called back, in that context, too.
-   *
-   * @param {Object} ticket The ticket of the frame
-   * @public
-   */
-  enter(ticket) {
-    if (this._ticket !== ticket || this._rest === null) return;
-
-    this._ticket = null;
-    this._context.emitDestroy();
-    this._context = createContext();
   }
 
   /**
@@ -146,37 +128,22 @@ class SocketWriter {
    * @public
    */
   goOn() {
-    const { _rest: list, _callback: cb, _context: context } = this;
-    if (list === null) return;
+    const unsent = this.take();
 
-    this._clear();
-    this._write(list, cb, context);
+    if (unsent !== null) this._write(unsent.list, unsent.cb, unsent);
   }
 
   /**
    * Takes what the kernel has not taken, for somebody else to write.
    *
-   * @return {(Object|null)} The data and the callback, `null` if there is none
+   * @return {(Unsent|null)} What it has not taken, `null` if there is nothing
    * @public
    */
   take() {
-    const { _rest: list, _callback: cb, _context: context } = this;
-    if (list === null) return null;
+    const unsent = this._unsent;
 
-    this._clear();
-    return { list, cb: (err) => settle(cb, context, err) };
-  }
-
-  /**
-   * Forgets what the kernel has not taken.
-   *
-   * @private
-   */
-  _clear() {
-    this._rest = null;
-    this._callback = null;
-    this._context = null;
-    this._ticket = null;
+    this._unsent = null;
+    return unsent;
   }
 
   /**
@@ -184,11 +151,10 @@ class SocketWriter {
    *
    * @param {Buffer[]} list The data
    * @param {Function} cb Callback
-   * @param {AsyncResource} [context] The context of the callback, if the data has
-   *     waited
+   * @param {Unsent} [unsent] What is to be kept, if the data has waited before
    * @private
    */
-  _write(list, cb, context) {
+  _write(list, cb, unsent) {
     const { id } = this._connection;
     let rest = list;
     let count;
@@ -202,7 +168,7 @@ class SocketWriter {
           : driver.engine.writev(id, rest);
 
       if (sent < 0) {
-        settle(cb, context, errnoException(-sent, 'write'));
+        cb(errnoException(-sent, 'write'));
         return;
       }
 
@@ -215,46 +181,16 @@ class SocketWriter {
     } while (rest !== null && sent > 0 && count > MAX_BUFFERS);
 
     if (rest === null) {
-      settle(cb, context);
+      cb();
     } else {
-      this._rest = rest;
-      this._callback = cb;
-      this._context = context || createContext();
+      this._unsent = unsent || new Unsent(cb);
+      this._unsent.list = rest;
       if (driver.engine.wantWrite(id)) driver.schedule();
     }
   }
 }
 
 module.exports = SocketWriter;
-
-/**
- * Remembers the current asynchronous context.
- *
- * @return {AsyncResource} The context
- * @private
- */
-function createContext() {
-  return new AsyncResource('WRITEWRAP', { requireManualDestroy: true });
-}
-
-/**
- * Calls the callback of a write.
- *
- * @param {Function} cb The callback
- * @param {AsyncResource} [context] The context in which to call it, if it is not the
- *     current one
- * @param {Error} [err] What has gone wrong, if anything has
- * @private
- */
-function settle(cb, context, err) {
-  if (context === null) {
-    cb(err);
-    return;
-  }
-
-  context.emitDestroy();
-  context.runInAsyncScope(cb, null, err);
-}
 
 /**
  * Makes bytes of a piece of a frame.
@@ -270,22 +206,35 @@ function toBuffer(piece) {
 /**
  * Makes one callback of several.
  *
- * @param {(Function|undefined)[]} callbacks The callbacks
+ * @param {Object} state The state of the stream
+ * @param {(Function|undefined)[]} callbacks The callbacks, the last of which is the
+ *     stream's
  * @return {Function} The callback
  * @private
  */
-function callAll(callbacks) {
+function callAll(state, callbacks) {
+  const last = callbacks.pop();
+
   return (err) => {
     for (const callback of callbacks) {
+      if (typeof callback !== 'function') continue;
+
+      if (state.sync) {
+        nextTick(callback, err || null);
+        continue;
+      }
+
       //
-      // The last one is the stream's, which goes on whatever the others throw.
+      // The stream goes on whatever these throw.
       //
       try {
-        if (typeof callback === 'function') callback(err || null);
+        callback(err || null);
       } catch (thrown) {
         binding.fatalException(thrown);
       }
     }
+
+    last(err);
   };
 }
 

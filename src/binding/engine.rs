@@ -298,6 +298,15 @@ impl Engine {
         self.nest.send(id, &slices)
     }
 
+    /// Stops also the delivery of what a connection has read already, or no longer.
+    /// Returns whether a turn is due without a readiness that would call for it.
+    #[napi]
+    pub fn set_full(&self, id: u32, full: bool) -> bool {
+        let mut home = self.nest.home.borrow_mut();
+        home.set_full(id, full);
+        home.is_due()
+    }
+
     /// Asks for a writable row once the kernel takes bytes of `id` again.
     /// Returns whether a turn is due without a readiness that would call for it.
     #[napi]

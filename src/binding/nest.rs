@@ -138,7 +138,7 @@ impl Nest {
             let due = if home.is_due() { DUE } else { 0 };
             // What is decompressed is not emitted at once, so others wait until
             // the event loop has gone on.
-            let goes_on = home.has_rest() && !inbox.is_much();
+            let goes_on = home.has_rest() && !inbox.is_much_inflated();
             let rest = if goes_on { REST } else { 0 };
             let split = if goes_on && home.is_split() { SPLIT } else { 0 };
             let awaited = if home.is_awaiting() { AWAITED } else { 0 };

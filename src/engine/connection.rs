@@ -47,6 +47,9 @@ pub struct Connection {
     socket: Option<AsyncFd<OwnedFd>>,
     intake: Intake,
     reading: bool,
+    /// Whether what has been read waits as well while `reading` is off: who gets the
+    /// events holds too many.
+    full: bool,
     ended: bool,
     /// Whether both directions were closed when data was last read.
     hung_up: bool,
@@ -65,6 +68,7 @@ impl Connection {
             socket: Some(socket),
             intake: Intake::new(receiver),
             reading: false,
+            full: false,
             ended: false,
             hung_up: false,
             blocked: false,
@@ -72,15 +76,25 @@ impl Connection {
         }
     }
 
-    /// Starts or stops the delivery of received data.
+    /// Starts or stops the delivery of received data. What is read already is
+    /// delivered in any case: with ws it has been handed over.
     pub fn set_reading(&mut self, reading: bool, cx: &mut Context<'_>) {
         self.reading = reading;
+        self.full = false;
         let is_due = if reading {
             self.intake.has_backlog() || self.poll_read_ready(cx).is_ready()
         } else {
             self.poll_over(cx).is_ready()
         };
         if is_due {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Stops also the delivery of what is read already, or no longer.
+    pub fn set_full(&mut self, full: bool, cx: &mut Context<'_>) {
+        self.full = full;
+        if !full && self.intake.has_backlog() {
             cx.waker().wake_by_ref();
         }
     }
@@ -128,21 +142,20 @@ impl Connection {
         self.intake.into_parts()
     }
 
-    /// Hands `buffers` to the kernel, in order, in one call.
+    /// Hands `buffers` to the kernel, in order, in one call. `flags` may say that the
+    /// end follows, so that it goes out with them.
     ///
     /// Returns how many bytes it took (0 when it takes none now).
     ///
     /// # Errors
     /// The kernel's, such as `EPIPE`.
-    pub fn write(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub fn write(&self, buffers: &[IoSlice<'_>], flags: SendFlags) -> io::Result<usize> {
         let socket = self.socket().ok_or(Errno::BADF)?;
+        let flags = flags | SendFlags::NOSIGNAL;
         loop {
             let sent = match buffers {
-                [one] => send(socket, one, SendFlags::NOSIGNAL),
-                _ => {
-                    let mut nothing = SendAncillaryBuffer::default();
-                    sendmsg(socket, buffers, &mut nothing, SendFlags::NOSIGNAL)
-                }
+                [one] => send(socket, one, flags),
+                _ => sendmsg(socket, buffers, &mut SendAncillaryBuffer::default(), flags),
             };
             match sent {
                 Err(Errno::INTR) => {}
@@ -231,12 +244,15 @@ impl Connection {
         // In this order, as libuv does it: a reset is for who reads to find.
         let next = if self.ended {
             Next::Wait
-        } else if self.reading || self.intake.is_unstoppable() {
+        } else if self.intake.has_backlog() {
+            self.poll_backlog(cx, inbox)
+        } else if self.reading {
             self.poll_reading(cx, buffer, inbox)
         } else {
             self.poll_paused(cx, inbox)
         };
-        if is_writable {
+        // Not between two parts of one read.
+        if is_writable && next != Next::Rest {
             self.unblock(cx, inbox);
         }
         next
@@ -253,24 +269,28 @@ impl Connection {
 
     /// What is next when not all that was read is decoded.
     fn after_backlog(&self, cx: &mut Context<'_>) -> Next {
-        if self.intake.lacks_inbox() && (self.reading || self.intake.is_unstoppable()) {
+        if self.intake.lacks_inbox() {
             return Next::Rest;
         }
         cx.waker().wake_by_ref();
         Next::Wait
     }
 
+    /// Goes on with what has been read. What the kernel has is for another turn.
+    fn poll_backlog(&mut self, cx: &mut Context<'_>, inbox: &mut Inbox<'_>) -> Next {
+        if self.full {
+            return Next::Wait;
+        }
+        self.intake.decode_backlog(inbox);
+        self.after_backlog(cx)
+    }
+
     /// Does what there is to do while nobody asks for received data.
     fn poll_paused(&mut self, cx: &mut Context<'_>, inbox: &mut Inbox<'_>) -> Next {
-        // What has been received comes before the end.
-        if self.intake.has_backlog() {
-            if self.intake.complete_frame(inbox) {
-                cx.waker().wake_by_ref();
-            }
-        } else if self.poll_over(cx).is_ready() {
-            return self.check_end(inbox);
+        match self.poll_over(cx) {
+            Poll::Ready(()) => self.check_end(inbox),
+            Poll::Pending => Next::Wait,
         }
-        Next::Wait
     }
 
     fn poll_reading(
@@ -279,11 +299,6 @@ impl Connection {
         buffer: &mut [u8],
         inbox: &mut Inbox<'_>,
     ) -> Next {
-        if self.intake.has_backlog() {
-            self.intake.decode_backlog(inbox);
-            // What the kernel has is for the next turn.
-            return self.after_backlog(cx);
-        }
         let mut left = LARGE;
         while let Some(socket) = &self.socket {
             let Poll::Ready(ready) = socket.poll_read_ready(cx) else {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use rustix::io::Errno;
-use rustix::net::{shutdown, sockopt::socket_type, Shutdown, SocketType};
+use rustix::net::{shutdown, sockopt::socket_type, SendFlags, Shutdown, SocketType};
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::{Builder, Runtime};
 
@@ -274,6 +274,15 @@ impl Home {
         }
     }
 
+    /// Stops also the delivery of what `id` has read already, or no longer; see
+    /// [`Connection::set_full`].
+    pub fn set_full(&mut self, id: u32, full: bool) {
+        if let Some(resident) = self.resident(id) {
+            let mut cx = Context::from_waker(&resident.waker);
+            resident.connection.set_full(full, &mut cx);
+        }
+    }
+
     /// Decodes data of `id` that was received elsewhere, before anything the
     /// connection has read. Returns how many bytes were consumed.
     pub fn feed(&mut self, id: u32, chunk: &[u8], inbox: &mut Inbox<'_>) -> usize {
@@ -313,8 +322,27 @@ impl Home {
     /// # Errors
     /// The kernel's; `EBADF` for a connection that is gone.
     pub fn write(&mut self, id: u32, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.write_with(id, buffers, SendFlags::empty())
+    }
+
+    /// The same for what the end of the sending direction follows
+    /// ([`Self::shutdown`]): over TCP they go out in one segment. Should it not
+    /// follow, the kernel waits for a fifth of a second.
+    ///
+    /// # Errors
+    /// As for [`Self::write`].
+    pub fn write_last(&mut self, id: u32, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.write_with(id, buffers, SendFlags::MORE)
+    }
+
+    fn write_with(
+        &mut self,
+        id: u32,
+        buffers: &[IoSlice<'_>],
+        flags: SendFlags,
+    ) -> io::Result<usize> {
         match self.resident(id) {
-            Some(resident) => resident.connection.write(buffers),
+            Some(resident) => resident.connection.write(buffers, flags),
             None => Err(Errno::BADF.into()),
         }
     }

@@ -210,8 +210,13 @@ impl<'a> Inbox<'a> {
     }
 
     /// Whether it is full because there is much for the reader to keep.
-    pub fn is_much(&self) -> bool {
+    fn is_much(&self) -> bool {
         self.beside >= MUCH
+    }
+
+    /// The same of what was decompressed, which is not emitted at once.
+    pub fn is_much_inflated(&self) -> bool {
+        self.is_much() && self.spent > 0
     }
 
     /// Leaves the rest of the slab unused, so that this is the end of the batch

@@ -143,13 +143,6 @@ impl Intake {
         self.has_backlog() && !self.receiver.is_asking() && !self.receiver.is_held()
     }
 
-    /// Whether the backlog may be decoded whoever is paused: the program has seen
-    /// the beginning of the read that it is the rest of. What is decompressed would
-    /// be held, and who holds it may have asked for the pause.
-    pub fn is_unstoppable(&self) -> bool {
-        self.has_backlog() && !self.receiver.has_compressed()
-    }
-
     fn take_backlog(&mut self) -> Vec<u8> {
         self.backlog.take().map(|bytes| *bytes).unwrap_or_default()
     }
@@ -296,21 +289,6 @@ impl Intake {
         let chunk = self.take_backlog();
         inbox.read(0);
         self.decode_chunk(&chunk, inbox);
-    }
-
-    /// Goes on with a frame that is [held](Receiver::is_held), and leaves what
-    /// follows it. False if there is no such frame.
-    pub fn complete_frame(&mut self, inbox: &mut Inbox<'_>) -> bool {
-        let is_held = self.receiver.is_held();
-        if is_held {
-            let mut backlog = self.take_backlog();
-            // The byte that was not consumed.
-            let consumed = self.feed(&backlog[..1], inbox);
-            backlog.drain(..consumed);
-            self.resumed = !backlog.is_empty();
-            self.put_back(backlog);
-        }
-        is_held
     }
 
     /// Decides whether the next messages are received where they stay, after

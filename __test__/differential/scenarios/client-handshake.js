@@ -551,6 +551,15 @@ scenarios.push(
     }
   },
   {
+    title: 'the option finishRequest that is no function',
+    async run(WebSocket, log, t) {
+      const { port } = await t.httpServer();
+      t.attempt(log, 'constructor', () => {
+        t.client(`ws://127.0.0.1:${port}/`, { finishRequest: 1 });
+      });
+    }
+  },
+  {
     title: 'the option finishRequest that never ends the request',
     async run(WebSocket, log, t) {
       const port = await t.rawServer(() => log('never'));

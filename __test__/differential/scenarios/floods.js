@@ -1,5 +1,7 @@
 'use strict';
 
+const { deflate } = require('../../helpers/frames');
+
 /** More messages than are handed over in one go, and still one read. */
 const COUNT = 6000;
 
@@ -99,5 +101,158 @@ for (const role of ['server', 'client']) {
     });
   }
 }
+
+/**
+ * Makes several connections to a server, each with what its peer gets.
+ *
+ * @param {Toolbox} t The toolbox
+ * @param {Number} count How many
+ * @param {Object} [headers] Headers of the request
+ * @return {Promise<Object[]>} WebSockets and peers
+ */
+async function ends(t, count, headers) {
+  const wss = await t.server({ perMessageDeflate: true });
+  const list = [];
+  for (let i = 0; i < count; i++) {
+    const connected = t.once(wss, 'connection');
+    const peer = await t.connect(wss.address().port);
+    peer.write(t.request({ headers }));
+    const [ws] = await connected;
+    await peer.upgraded();
+    list.push({ ws, peer });
+  }
+  await t.turn(2);
+  return list;
+}
+
+//
+// In the ticks after the events of one connection those of another one follow.
+//
+for (const action of ['data', 'terminate', 'pause']) {
+  scenarios.push({
+    title: `a tick between two connections, ${action} within a large message`,
+    async run(WebSocket, log, t) {
+      const [a, b] = await ends(t, 2, DEFLATE);
+      const large = deflate(Buffer.alloc(3e6, 'z'));
+      a.peer.write(a.peer.frame(1, deflate('first'), { rsv: 4 }));
+      await t.once(a.ws, 'message');
+      a.ws.on('message', (data) => {
+        log('a', data.length);
+        if (data.length !== 2) return;
+        Promise.resolve().then(() => {
+          if (action === 'data') a.ws._socket.on('data', () => {});
+          else a.ws[action]();
+        });
+      });
+      a.ws.on('error', (err) => log('error', err));
+      const received = t.once(b.ws, 'message');
+      a.peer.write(
+        a.peer.frame(1, 'go'),
+        a.peer.frame(1, large, { rsv: 4 }),
+        a.peer.frame(1, 'after'),
+        a.peer.frame(1, 'last one')
+      );
+      b.peer.write(b.peer.frame(1, 'other'));
+      await received;
+      await t.sleep(150);
+      log('in time');
+      a.peer.write(a.peer.frame(1, 'later'));
+      await t.sleep(30);
+    }
+  });
+}
+
+for (const late of [false, true]) {
+  scenarios.push({
+    title: `another connection's listener ends a flood, ${late ? 'later' : 'now'}`,
+    async run(WebSocket, log, t) {
+      const [a, b] = await ends(t, 2);
+      let count = 0;
+      b.ws.on('message', () => count++);
+      a.ws.on('message', () => {
+        b.ws._socket.on('data', () => {});
+        if (late) process.nextTick(() => b.ws.terminate());
+        else b.ws.terminate();
+      });
+      const frames = [];
+      for (let i = 0; i < 5000; i++) frames.push(b.peer.frame(1, `${i}`));
+      a.peer.write(a.peer.frame(1, 'go'));
+      b.peer.write(...frames);
+      await t.over(b.ws);
+      log('count', count);
+    }
+  });
+}
+
+for (const length of [100000, 1200000]) {
+  scenarios.push({
+    title: `the end of a message of ${length} bytes and a flood in one read`,
+    async run(WebSocket, log, t) {
+      const [{ ws, peer }] = await ends(t, 1);
+      const frame = peer.frame(2, Buffer.alloc(length));
+      let count = 0;
+      ws.on('message', (data) => {
+        count++;
+        if (data.length < length) return;
+        process.nextTick(() => log('tick', count));
+        Promise.resolve().then(() => log('microtask', count));
+        setImmediate(() => log('immediate', count));
+      });
+      peer.write(frame.subarray(0, -100));
+      await t.sleep(50);
+      const frames = [frame.subarray(-100)];
+      for (let i = 0; i < 3000; i++) frames.push(peer.frame(1, `${i}`));
+      peer.write(...frames);
+      await t.poll(() => count > 0);
+      await t.turn(3);
+    }
+  });
+}
+
+scenarios.push({
+  title: 'a pause in a flood after a compressed message',
+  async run(WebSocket, log, t) {
+    const [{ ws, peer }] = await ends(t, 1, DEFLATE);
+    peer.write(peer.frame(1, deflate('first'), { rsv: 4 }));
+    await t.once(ws, 'message');
+    let count = 0;
+    ws.on('message', () => {
+      if (++count === 1) ws.pause();
+    });
+    const frames = [];
+    for (let i = 0; i < COUNT; i++) frames.push(peer.frame(1, `${i}`));
+    peer.write(...frames);
+    await t.poll(() => count > 0);
+    await t.turn(3);
+    log('count', count);
+    ws.resume();
+    await t.turn(3);
+    log('count', count);
+  }
+});
+
+scenarios.push({
+  title: 'compressed messages that are held, of a connection that is paused',
+  async run(WebSocket, log, t) {
+    const [{ ws, peer }] = await ends(t, 1, DEFLATE);
+    let count = 0;
+    let bytes = 0;
+    ws.on('message', (data) => {
+      bytes += data.length;
+      if (++count === 1) ws.pause();
+    });
+    //
+    // Much more than may be held at a time.
+    //
+    const frames = [];
+    for (let i = 0; i < 300; i++) {
+      const data = deflate(Buffer.alloc(100000, i));
+      frames.push(peer.frame(2, data, { rsv: 4 }));
+    }
+    peer.write(...frames);
+    await t.poll(() => count === 300);
+    log('count', count, bytes, ws.isPaused);
+  }
+});
 
 module.exports = scenarios;

@@ -717,4 +717,53 @@ scenarios.push(
   }
 );
 
+scenarios.push({
+  title: 'bytesRead of a socket whose protocol is chosen by the program',
+  async run(WebSocket, log, t) {
+    const wss = await t.server({
+      handleProtocols(protocols, req) {
+        log('read', req.socket.bytesRead);
+        return 'a';
+      }
+    });
+    const connected = t.once(wss, 'connection');
+    const peer = await t.connect(wss.address().port);
+    peer.write(t.request({ headers: { 'Sec-WebSocket-Protocol': 'a' } }));
+    const [ws, req] = await connected;
+    log('read', req.socket.bytesRead);
+    peer.write(peer.frame(1, 'text'));
+    await t.once(ws, 'message');
+    log('read', ws._socket.bytesRead);
+    ws.on('close', () => log('read', req.socket.bytesRead));
+    peer.write(peer.closeFrame());
+    await t.over(ws);
+  }
+});
+
+for (const [name, value] of [
+  ['highWaterMark', 1234],
+  ['joinDuplicateHeaders', true],
+  ['keepAlive', true],
+  ['noDelay', false]
+]) {
+  scenarios.push({
+    title: `${name} of the HTTP server that is set later`,
+    async run(WebSocket, log, t) {
+      const wss = await t.server();
+      wss._server[name] = value;
+      const connected = t.once(wss, 'connection');
+      const peer = await t.connect(wss.address().port);
+      const request = `${t.request()}`.replace(
+        '\r\n\r\n',
+        '\r\nAge: 1\r\nAge: 2\r\n\r\n'
+      );
+      peer.write(request);
+      const [ws, req] = await connected;
+      log('age', req.headers.age, req.joinDuplicateHeaders);
+      log('marks', ws._socket.readableHighWaterMark);
+      log('marks', ws._socket.writableHighWaterMark);
+    }
+  });
+}
+
 module.exports = scenarios;

@@ -1,5 +1,6 @@
 'use strict';
 
+const fs = require('fs');
 const http = require('http');
 const net = require('net');
 const { AsyncLocalStorage } = require('async_hooks');
@@ -172,6 +173,66 @@ for (const role of ['server', 'client']) {
         log('written', ws._socket.bytesWritten - before);
       }
     },
+    {
+      title: `the context of callbacks of frames that can't be sent, ${role}`,
+      async run(WebSocket, log, t) {
+        const als = new AsyncLocalStorage();
+        for (const way of ['tick', 'look', 'message']) {
+          const { ws, peer } = await t.end(role);
+          const send = () => {
+            peer.socket.resetAndDestroy();
+            als.run('a', () => ws.send('a', () => log('a', als.getStore())));
+            als.run('b', () => ws.send('b', () => log('b', als.getStore())));
+            if (way === 'look') log('amount', ws.bufferedAmount);
+          };
+          if (way === 'message') {
+            ws.on('message', send);
+            peer.write(peer.frame(1, 'go'));
+          } else {
+            send();
+          }
+          await t.over(ws);
+        }
+      }
+    },
+    {
+      title: `a reset while the connection is full and paused, ${role}`,
+      async run(WebSocket, log, t) {
+        const { ws, peer } = await t.end(role);
+        const callback = (name) => (err) => log(name, err);
+        peer.socket.pause();
+        ws.pause();
+        ws.send(Buffer.alloc(16 * MEGABYTE), callback('big'));
+        ws.send('behind', callback('behind'));
+        ws.send('more', (err) => {
+          log('more', err);
+          if (ws.readyState === 1) ws.send('nested', callback('nested'));
+        });
+        ws.send('last', callback('last'));
+        await t.turn(3);
+        peer.socket.resetAndDestroy();
+        await t.over(ws);
+      }
+    },
+    ...['data', 'readable'].map((event) => ({
+      title: `a paused socket with a listener for '${event}' and an end, ${role}`,
+      async run(WebSocket, log, t) {
+        const { ws, peer } = await t.end(role, {
+          prepare: (ws) => ws.on('close', (code) => log('close', code))
+        });
+        ws.pause();
+        ws._socket.on(event, () => {});
+        peer.write(peer.frame(1, 'last'));
+        await t.sleep(20);
+        log('length', ws._socket.readableLength > 0);
+        peer.socket.destroy();
+        await t.sleep(20);
+        ws.resume();
+        await t.sleep(20);
+        ws.terminate();
+        await t.over(ws);
+      }
+    })),
     ...[100, 20000, 25000, 70000, 300000].map((length) => ({
       title: `${length} bytes and characters after a reset, ${role}`,
       async run(WebSocket, log, t) {
@@ -191,26 +252,140 @@ for (const role of ['server', 'client']) {
   );
 }
 
-//
-// A Unix socket is full after a few frames, which are still in the outbox when
-// somebody writes to the socket.
-//
+/**
+ * Makes a server's end of a connection over a Unix socket: that is full after a few
+ * frames, which are still in the outbox when something happens in the same tick.
+ *
+ * @param {Function} WebSocket The class under test
+ * @param {Toolbox} t The toolbox
+ * @return {Promise<Object>} The WebSocket and the peer
+ */
+async function unixEnd(WebSocket, t) {
+  const path = `${t.folder()}/socket`;
+  const server = http.createServer();
+  await t.listen(server, path);
+  const wss = new WebSocket.Server({ server });
+  const connected = t.once(wss, 'connection');
+  const peer = await t.connect(path);
+  peer.write(t.request());
+  const [ws] = await connected;
+  await peer.upgraded();
+  await t.turn();
+  peer.socket.pause();
+  return { ws, peer };
+}
+
+const REPLACE = {
+  assigned: (socket, write) => {
+    socket.write = write;
+  },
+  defined: (socket, write) => {
+    Object.defineProperty(socket, 'write', {
+      configurable: true,
+      value: write
+    });
+  },
+  inherited: (socket, write, t) => {
+    const { prototype } = net.Socket;
+    const original = prototype.write;
+    prototype.write = write;
+    t.defer(() => {
+      prototype.write = original;
+    });
+  }
+};
+
+for (const way of Object.keys(REPLACE)) {
+  scenarios.push({
+    title: `a write() that is ${way} sees what is sent from then on`,
+    async run(WebSocket, log, t) {
+      const { ws, peer } = await unixEnd(WebSocket, t);
+      const { write } = net.Socket.prototype;
+      let seen = 0;
+      for (let i = 0; i < 40; i++) ws.send(Buffer.alloc(20000));
+      REPLACE[way](
+        ws._socket,
+        function (...args) {
+          if (this === ws._socket) seen++;
+          return write.apply(this, args);
+        },
+        t
+      );
+      await t.turn(3);
+      log('seen', seen);
+      ws.send('now', () => log('sent'));
+      log('seen', seen);
+      peer.socket.resume();
+      await peer.until(41);
+      log('last', peer.frames[40].payload);
+    }
+  });
+}
+
+for (const action of ['terminate', 'spill']) {
+  scenarios.push({
+    title: `the context of callbacks of what waits, and ${action} in another`,
+    async run(WebSocket, log, t) {
+      const als = new AsyncLocalStorage();
+      const { ws, peer } = await unixEnd(WebSocket, t);
+      const stores = new Set();
+      let callbacks = 0;
+      als.run('a', () => {
+        for (let i = 0; i < 40; i++) {
+          ws.send(Buffer.alloc(20000), () => {
+            stores.add(als.getStore());
+            callbacks++;
+          });
+        }
+      });
+      als.run('b', () => {
+        if (action === 'terminate') ws.terminate();
+        else ws._socket.on('data', () => {});
+      });
+      await t.turn(2);
+      peer.socket.resume();
+      await t.poll(() => callbacks === 40);
+      log('stores', [...stores]);
+    }
+  });
+}
+
+scenarios.push({
+  title: 'no callback is called while the socket becomes a stream',
+  async run(WebSocket, log, t) {
+    const { ws, peer } = await unixEnd(WebSocket, t);
+    let callbacks = 0;
+    for (let i = 0; i < 40; i++) {
+      ws.send(Buffer.alloc(20000), () => callbacks++);
+    }
+    await t.turn(2);
+    const before = callbacks;
+    log('waiting', before < 40);
+    //
+    // Now there is room, and nobody knows it yet.
+    //
+    const { fd } = peer.socket._handle;
+    const room = Buffer.alloc(1 << 20);
+    let taken = 0;
+    for (let i = 0; i < 1000 && taken < 100000; i++) {
+      try {
+        taken += fs.readSync(fd, room);
+      } catch {
+        break;
+      }
+    }
+    log('taken', taken > 0);
+    ws._socket.on('data', () => {});
+    log('called', callbacks - before);
+  }
+});
+
 for (const way of ['method', 'prototype']) {
   scenarios.push({
     title: `writing behind frames that were sent in the same tick, ${way}`,
     async run(WebSocket, log, t) {
-      const path = `${t.folder()}/socket`;
-      const unix = http.createServer();
-      await t.listen(unix, path);
-      const wss = new WebSocket.Server({ server: unix });
-      const connected = t.once(wss, 'connection');
-      const peer = await t.connect(path);
-      peer.write(t.request());
-      const [ws] = await connected;
-      await peer.upgraded();
-      await t.turn();
+      const { ws, peer } = await unixEnd(WebSocket, t);
       const order = [];
-      peer.socket.pause();
       for (let i = 0; i < 40; i++) {
         ws.send(Buffer.alloc(20000), () => order.push(i));
       }

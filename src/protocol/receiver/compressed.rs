@@ -51,11 +51,6 @@ impl Receiver {
         self.config.inflate.is_some()
     }
 
-    /// Whether compressed messages have come, so that others are likely to follow.
-    pub fn has_compressed(&self) -> bool {
-        self.has_deflate() && self.inflating != Inflating::Undecided
-    }
-
     /// Whether it waits for the answer who decompresses.
     pub fn is_asking(&self) -> bool {
         self.inflating == Inflating::Asked
