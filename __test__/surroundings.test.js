@@ -884,6 +884,49 @@ suite('surroundings', () => {
     assert.equal(output, 'here');
   });
 
+  it(
+    'accepts connections again when there are descriptors again',
+    { skip },
+    async () => {
+      const output = await run((root) => {
+        const fs = require('fs');
+        const net = require('net');
+        const WebSocket = require(root);
+        const { listeners } = require(`${root}/lib/native-driver`);
+        const wss = new WebSocket.Server({ port: 0, host: '127.0.0.1' });
+
+        wss.on('listening', () => setTimeout(useUp, 50));
+
+        const useUp = () => {
+          const held = [];
+
+          try {
+            for (;;) held.push(fs.openSync('/dev/null'));
+          } catch (err) {
+            if (err.code !== 'EMFILE') throw err;
+          }
+
+          // One for the client, none for the server.
+          fs.closeSync(held.pop());
+          net.connect(wss.address().port, '127.0.0.1').on('error', () => {});
+
+          setTimeout(() => {
+            const before = listeners.size;
+
+            held.forEach((fd) => fs.closeSync(fd));
+
+            setTimeout(() => {
+              console.log(before, listeners.size);
+              process.exit();
+            }, 1500);
+          }, 100);
+        };
+      }, 'ulimit -n 60;');
+
+      assert.equal(output, '0 1');
+    }
+  );
+
   it('closes an engine that has nothing to do', { skip }, async (t) => {
     const { ws, wss } = await pair(t);
 

@@ -42,6 +42,9 @@ const ACCEPT_LENGTH = 28;
 /** How many ms a connection may be silent before Node takes care of it. */
 const PATIENCE = 200;
 
+/** After how many ms a listener that has failed tries again. */
+const RECOVERY = 1000;
+
 /**
  * Accepts the connections of an HTTP server that does nothing but upgrade them.
  *
@@ -174,9 +177,11 @@ class NativeListener {
         break;
       case LISTENER_FAILED:
         //
-        // It can't accept any more. What to do then is Node's to decide.
+        // It can't accept any more. What to do then is Node's to decide. But there
+        // may be descriptors again later.
         //
         this.stop(true);
+        setTimeout(resume, RECOVERY, this).unref();
     }
   }
 
@@ -461,6 +466,24 @@ function refuseEncoding() {
 
   err.code = 'ERR_HTTP_SOCKET_ENCODING';
   throw err;
+}
+
+/**
+ * Has a listener that has failed accept connections again.
+ *
+ * @param {NativeListener} listener The listener
+ * @private
+ */
+function resume({ server, handle, _own, _accept }) {
+  if (
+    server._handle === handle &&
+    NativeListener.isSuitable(server, _own) &&
+    driver.start()
+  ) {
+    const listener = new NativeListener(server, _own, _accept);
+
+    if (listener.id < 0) setTimeout(resume, RECOVERY, listener).unref();
+  }
 }
 
 /**
