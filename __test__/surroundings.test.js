@@ -927,6 +927,35 @@ suite('surroundings', () => {
     }
   );
 
+  it('warns of nothing that is deprecated', async () => {
+    const output = await run((root) => {
+      const WebSocket = require(root);
+      const wss = new WebSocket.Server({ port: 0, host: '127.0.0.1' });
+
+      process.on('warning', (warning) => console.log(warning.code));
+      wss.on('connection', (ws) => ws.on('message', (data) => ws.send(data)));
+      wss.on('listening', () => {
+        const { port } = wss.address();
+        const clients = [1, 2, 3].map(() => {
+          return new WebSocket(`ws://127.0.0.1:${port}`);
+        });
+        let left = clients.length;
+
+        for (const ws of clients) {
+          ws.on('open', () => ws.send('text'));
+          ws.on('message', () => ws.close());
+          ws.on('close', () => --left === 0 && wss.close());
+        }
+      });
+      wss.on('close', () => {
+        console.log('done');
+        process.emitWarning('own', { code: 'OWN' });
+      });
+    }, 'NODE_PENDING_DEPRECATION=1 NODE_OPTIONS=--throw-deprecation');
+
+    assert.equal(output, 'done\nOWN');
+  });
+
   it('closes an engine that has nothing to do', { skip }, async (t) => {
     const { ws, wss } = await pair(t);
 

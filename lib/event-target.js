@@ -183,18 +183,18 @@ exposeAttributes(MessageEvent, 'data');
  * Hand an event to a listener, which is a function or an object with a
  * `handleEvent()` method.
  *
- * @param {(Function|Object)} handler The listener
+ * @param {(Function|Object)} listener The listener
  * @param {WebSocket} websocket The target of the event
  * @param {Event} event The event
  * @private
  */
-function dispatch(handler, websocket, event) {
+function dispatch(listener, websocket, event) {
   event[kTarget] = websocket;
 
-  if (typeof handler === 'object' && handler.handleEvent) {
-    handler.handleEvent(event);
+  if (typeof listener === 'object' && listener.handleEvent) {
+    listener.handleEvent.call(listener, event);
   } else {
-    handler.call(websocket, event);
+    listener.call(websocket, event);
   }
 }
 

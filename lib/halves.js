@@ -231,8 +231,8 @@ function conclude(websocket, code, reason) {
 function receiverOnDrain() {
   const websocket = this[kWebSocket];
 
+  if (this._connection !== null) this._connection.relieve();
   if (!websocket.isPaused) websocket._socket.resume();
-  else if (this._connection !== null) this._connection.relieve();
 }
 
 /**

@@ -39,9 +39,6 @@ const CLOSE_FRAME = 0x88;
 const PING_FRAME = 0x89;
 const PONG_FRAME = 0x8a;
 
-/** The end follows the frame: `LAST` of `src/engine/outbox.rs`. */
-const LAST = 0x400;
-
 const { prototype } = net.Socket;
 const { write } = prototype;
 
@@ -187,14 +184,7 @@ class NativeConnection extends AsyncResource {
    * @public
    */
   close(code, reason, mask, cb) {
-    const payload = closePayload(code, reason);
-
-    //
-    // The callback ends the connection if the peer has closed it.
-    //
-    return this.websocket._closeFrameReceived
-      ? this.send(CLOSE_FRAME | LAST, payload, mask, cb)
-      : this.send(CLOSE_FRAME, payload, mask, cb);
+    return this.send(CLOSE_FRAME, closePayload(code, reason), mask, cb);
   }
 
   /**

@@ -5,6 +5,7 @@ const { AsyncResource } = require('async_hooks');
 
 const Outbox = require('./outbox');
 const binding = require('./binding');
+const runTicks = require('./run-ticks');
 const { isNode } = require('./runtime');
 const { setImmediate, setTimeout } = require('./scheduling');
 const { Inbox, ROW, UPGRADE, isDecoded } = require('./inbox');
@@ -296,7 +297,7 @@ function turn() {
 
   while ((result & REST) !== 0) {
     if ((result & SPLIT) === 0) {
-      runTicks();
+      runAllTicks();
       result = turnOnce(NOBODY);
     } else {
       result = turnOnce(lastId);
@@ -402,7 +403,7 @@ function turnOnce(goesOn) {
 
     if (goesOn !== NOBODY && rows[ROW] !== goesOn) {
       outbox.advance();
-      runTicks();
+      runAllTicks();
     }
 
     while (i < end) {
@@ -452,7 +453,7 @@ function turnOnce(goesOn) {
         }
 
         outbox.advance();
-        runTicks();
+        runAllTicks();
       }
     }
   } finally {
@@ -483,7 +484,7 @@ function turnOnce(goesOn) {
  */
 function callAll(list) {
   for (const fn of list) {
-    runTicks();
+    runAllTicks();
 
     try {
       fn();
@@ -511,7 +512,7 @@ function finishClosing() {
       binding.fatalException(err);
     }
 
-    if (i > 0) runTicks();
+    if (i > 0) runAllTicks();
   }
 }
 
@@ -521,10 +522,10 @@ function finishClosing() {
  *
  * @private
  */
-function runTicks() {
+function runAllTicks() {
   for (;;) {
     try {
-      process._tickCallback();
+      runTicks();
       return;
     } catch (err) {
       //

@@ -11,6 +11,7 @@ const { Readable } = require('stream');
 const binding = require('./binding');
 const driver = require('./native-driver');
 const errnoException = require('./errno-exception');
+const runTicks = require('./run-ticks');
 const { kConnection } = require('./symbols');
 const { nodeMajor } = require('./runtime');
 const { prototype } = net.Socket;
@@ -532,7 +533,7 @@ function beforeClosed(handle, fn) {
       return close.call(this, () => {
         try {
           fn();
-          process._tickCallback();
+          runTicks();
         } catch (err) {
           binding.fatalException(err);
         }

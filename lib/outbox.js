@@ -176,6 +176,12 @@ class Outbox {
     //
     const length = lengthOf.call(data);
 
+    //
+    // Its memory may have been given away. For other arrays than a `Buffer` that is
+    // an error of ws's way.
+    //
+    if (length === 0 && !Buffer.isBuffer(data)) return false;
+
     if (length > SMALL) {
       return this._sendDirect(connection, firstByte, data, data, mask, cb);
     }
@@ -184,7 +190,7 @@ class Outbox {
 
     const offset = this._used + headerLength(length) + (mask ? 4 : 0);
 
-    this._slab.set(data, offset);
+    if (length !== 0) this._slab.set(data, offset);
     this._add(connection, firstByte, data, offset, length, mask, cb);
     return true;
   }
@@ -325,7 +331,7 @@ class Outbox {
     for (let i = 0; i < list.length; i++) {
       if (typeof list[i] === 'string') {
         offset += this._slab.utf8Write(list[i], offset);
-      } else {
+      } else if (lengthOf.call(list[i]) !== 0) {
         this._slab.set(list[i], offset);
         offset += lengthOf.call(list[i]);
       }

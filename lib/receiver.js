@@ -327,6 +327,14 @@ class Receiver extends Writable {
     //
     if (this.errored) return;
 
+    //
+    // Nothing comes any more, and whoever writes more makes a mistake.
+    //
+    if (this.writableEnded || this.destroyed) {
+      this._hold(bytes);
+      return;
+    }
+
     for (; i < end; i += ROW) {
       const word = batch.rows[i + 1];
       const kind = word & 0xff;

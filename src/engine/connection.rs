@@ -35,8 +35,9 @@ pub enum Next {
     /// To be polled at once with an inbox that has room, for the rest of what has been
     /// read: with ws all of one read is handed over in one go.
     Rest,
-    /// To be polled when the events so far have been seen, as soon as may be: it has
-    /// stopped at the end of a large message, and may have more to read.
+    /// To be polled at once when the events so far have been seen: it has stopped at
+    /// the end of a large message, and may have more to read. With ws nobody else has
+    /// a turn in between, for a while.
     Read,
 }
 
@@ -142,20 +143,21 @@ impl Connection {
         self.intake.into_parts()
     }
 
-    /// Hands `buffers` to the kernel, in order, in one call. `flags` may say that the
-    /// end follows, so that it goes out with them.
+    /// Hands `buffers` to the kernel, in order, in one call.
     ///
     /// Returns how many bytes it took (0 when it takes none now).
     ///
     /// # Errors
     /// The kernel's, such as `EPIPE`.
-    pub fn write(&self, buffers: &[IoSlice<'_>], flags: SendFlags) -> io::Result<usize> {
+    pub fn write(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         let socket = self.socket().ok_or(Errno::BADF)?;
-        let flags = flags | SendFlags::NOSIGNAL;
         loop {
             let sent = match buffers {
-                [one] => send(socket, one, flags),
-                _ => sendmsg(socket, buffers, &mut SendAncillaryBuffer::default(), flags),
+                [one] => send(socket, one, SendFlags::NOSIGNAL),
+                _ => {
+                    let mut nothing = SendAncillaryBuffer::default();
+                    sendmsg(socket, buffers, &mut nothing, SendFlags::NOSIGNAL)
+                }
             };
             match sent {
                 Err(Errno::INTR) => {}

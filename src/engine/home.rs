@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use rustix::io::Errno;
-use rustix::net::{shutdown, sockopt::socket_type, SendFlags, Shutdown, SocketType};
+use rustix::net::{shutdown, sockopt::socket_type, Shutdown, SocketType};
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::{Builder, Runtime};
 
@@ -69,8 +69,6 @@ pub struct Home {
     /// Those that decompress large messages.
     inflating: Vec<u32>,
     scratch: Vec<u32>,
-    /// Those that are to be polled again after the current batch.
-    again: Vec<u32>,
     /// How many bytes may be read until the driver is asked again.
     left: usize,
     buffer: Box<[u8]>,
@@ -103,7 +101,6 @@ impl Home {
             is_split: false,
             inflating: Vec::new(),
             scratch: Vec::new(),
-            again: Vec::new(),
             left: 0,
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             alone: Alone::default(),
@@ -322,27 +319,8 @@ impl Home {
     /// # Errors
     /// The kernel's; `EBADF` for a connection that is gone.
     pub fn write(&mut self, id: u32, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.write_with(id, buffers, SendFlags::empty())
-    }
-
-    /// The same for what the end of the sending direction follows
-    /// ([`Self::shutdown`]): over TCP they go out in one segment. Should it not
-    /// follow, the kernel waits for a fifth of a second.
-    ///
-    /// # Errors
-    /// As for [`Self::write`].
-    pub fn write_last(&mut self, id: u32, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.write_with(id, buffers, SendFlags::MORE)
-    }
-
-    fn write_with(
-        &mut self,
-        id: u32,
-        buffers: &[IoSlice<'_>],
-        flags: SendFlags,
-    ) -> io::Result<usize> {
         match self.resident(id) {
-            Some(resident) => resident.connection.write(buffers, flags),
+            Some(resident) => resident.connection.write(buffers),
             None => Err(Errno::BADF.into()),
         }
     }
@@ -421,7 +399,6 @@ impl Home {
             is_split,
             inflating,
             scratch,
-            again,
             left,
             buffer,
             alone,
@@ -482,23 +459,21 @@ impl Home {
                 if is_inflating && !resident.connection.intake().is_inflating() {
                     inflating.retain(|other| *other != id);
                 }
+                *is_split = next == Next::Rest;
                 match next {
-                    Next::Wait => {}
-                    Next::Read => again.push(id),
-                    Next::Rest => {
-                        *is_split = true;
-                        polled -= 1;
-                        break;
+                    Next::Wait => continue,
+                    Next::Read if inbox.bytes_read() >= *left => {
+                        resident.waker.wake_by_ref();
+                        continue;
                     }
+                    Next::Read | Next::Rest => {}
                 }
+                // It comes first in the next turn, too.
+                polled -= 1;
+                break;
             }
             waiting.drain(..polled);
             *left = left.saturating_sub(inbox.bytes_read());
-            if *left > 0 {
-                waiting.append(again);
-            } else {
-                again.drain(..).for_each(|id| queue.push(id));
-            }
             Poll::Ready(())
         });
         // Fairness is the read buffer's size and the inbox's room, not tokio's

@@ -138,9 +138,11 @@ impl Intake {
         self.has_backlog() && self.receiver.is_inflating()
     }
 
-    /// Whether all that the backlog waits for is an inbox with room.
+    /// Whether all that the backlog waits for is another inbox: there was no room, or
+    /// who gets the events is to see them before a length is [too
+    /// much](Receiver::is_held).
     pub fn lacks_inbox(&self) -> bool {
-        self.has_backlog() && !self.receiver.is_asking() && !self.receiver.is_held()
+        self.has_backlog() && !self.receiver.is_asking() && !self.receiver.is_inflating()
     }
 
     fn take_backlog(&mut self) -> Vec<u8> {

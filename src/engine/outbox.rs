@@ -28,8 +28,6 @@ const RSV1: u32 = 0x40;
 const RAW: u32 = 0x100;
 /// The masking key lies in the four bytes before the payload.
 const MASK: u32 = 0x200;
-/// The end of the connection follows.
-const LAST: u32 = 0x400;
 
 /// Buffers that one system call takes at the most (IOV_MAX is 1,024).
 pub const MAX_SLICES: usize = 512;
@@ -179,10 +177,10 @@ fn header(flags: u32, mask: Option<[u8; 4]>, length: usize) -> FrameHeader {
 }
 
 /// Writes header and mask around the payload of a row, and makes the row name
-/// the whole frame. Of its flags only [`LAST`] is left. A row that does not lie in the slab becomes empty.
+/// the whole frame. A row that does not lie in the slab becomes empty.
 fn encode(row: &mut [u32], slab: &mut [u8]) {
     let (flags, offset, length) = (row[1], row[2] as usize, row[3] as usize);
-    row[1] &= LAST;
+    row[1] = 0;
     if offset
         .checked_add(length)
         .is_none_or(|end| end > slab.len())
@@ -215,21 +213,11 @@ fn send(home: &mut Home, rows: &mut [u32], group: &[u32], slab: &[u8]) -> u32 {
         return 0;
     };
     let connection = rows[first as usize * ROW];
-    let is_last = group
-        .iter()
-        .any(|row| rows[*row as usize * ROW + 1] & LAST != 0);
-    let (one, several);
-    let buffers = if let [row] = group {
+    let result = if let [row] = group {
         let (start, end) = range(rows, *row);
-        one = [IoSlice::new(&slab[start..end])];
-        &one[..]
+        home.write(connection, &[IoSlice::new(&slab[start..end])])
     } else {
-        several = slices(rows, group, slab);
-        &several[..]
-    };
-    let result = match is_last {
-        true => home.write_last(connection, buffers),
-        false => home.write(connection, buffers),
+        home.write(connection, &slices(rows, group, slab))
     };
     let (mut sent, errno) = match result {
         Ok(sent) => (sent as u32, 0),
@@ -282,7 +270,6 @@ mod tests {
     use super::*;
     use crate::protocol::receiver::{Receiver, ReceiverConfig};
     use std::io::Read;
-    use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
 
@@ -358,26 +345,6 @@ mod tests {
         assert_eq!(offset as usize + length as usize, MAX_HEADER + large.len());
         let rest = &rows[ROW..ROW * (MAX_SLICES + 1)];
         assert!(rest.chunks(ROW).all(|row| row[1] == 0 && row[3] == 7));
-    }
-
-    #[test]
-    fn what_the_end_follows_goes_out_with_it() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (ours, _) = listener.accept().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        let mut home = Home::new().unwrap();
-        let socket = home.register(ours.as_fd()).unwrap();
-        let id = home.adopt(socket, Receiver::new(ReceiverConfig::default()));
-        let (mut rows, mut slab) = queue(&[(id, TEXT, b"text"), (id, FIN | 8 | LAST, b"")]);
-        assert_eq!(Outbox::default().flush(&mut home, &mut rows, &mut slab), 0);
-        assert_eq!((rows[1], rows[ROW + 1]), (6, 2));
-        peer.set_nonblocking(true).unwrap();
-        assert!(peer.read(&mut [0]).is_err());
-        home.shutdown(id).unwrap();
-        let mut bytes = Vec::new();
-        peer.read_to_end(&mut bytes).unwrap();
-        assert_eq!(bytes, b"\x81\x04text\x88\x00");
     }
 
     #[test]

@@ -23,8 +23,7 @@ struct Queued {
 }
 
 impl ReadyQueue {
-    /// Queues `id` for the next turn.
-    pub fn push(&self, id: u32) {
+    fn push(&self, id: u32) {
         let Queued { ids, marks } = &mut *self.lock();
         let index = id as usize;
         if marks.len() <= index {

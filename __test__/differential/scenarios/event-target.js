@@ -365,6 +365,18 @@ module.exports = [
     }
   },
   {
+    title: 'a listener that can not be called',
+    async run(WebSocket, log, t) {
+      for (const listener of [{}, 5, 'text', { handleEvent: 1 }]) {
+        const { ws } = await open(t);
+        t.attempt(log, 'add', () => ws.addEventListener('message', listener));
+        t.attempt(log, 'emit', () =>
+          ws.emit('message', Buffer.from('x'), true)
+        );
+      }
+    }
+  },
+  {
     title: 'maxListeners of a WebSocket, its parts and its server',
     async run(WebSocket, log, t) {
       const { ws, wss } = await open(t);

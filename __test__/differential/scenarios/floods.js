@@ -1,5 +1,8 @@
 'use strict';
 
+const fs = require('fs');
+const net = require('net');
+
 const { deflate } = require('../../helpers/frames');
 
 /** More messages than are handed over in one go, and still one read. */
@@ -254,5 +257,146 @@ scenarios.push({
     log('count', count, bytes, ws.isPaused);
   }
 });
+
+//
+// With ws a message that is too long is found in the tick of those before it.
+//
+for (const role of ['server', 'client']) {
+  for (const options of [{}, { allowSynchronousEvents: false }]) {
+    for (const action of ['send', 'pause', 'raise', 'close']) {
+      // The receiver does not know of a limit that is raised so late.
+      if (action === 'raise' && options.allowSynchronousEvents === false) {
+        continue;
+      }
+
+      scenarios.push({
+        title: `a message that is too long behind another, ${action}, ${role}, ${JSON.stringify(options)}`,
+        async run(WebSocket, log, t) {
+          const { ws, peer } = await t.end(role, {
+            options: { ...options, maxPayload: 50 }
+          });
+          t.watch(ws, log);
+          ws.once('message', () => {
+            process.nextTick(() => log('tick', ws.readyState));
+            Promise.resolve().then(() => {
+              log('microtask', ws.readyState);
+              if (action === 'send')
+                ws.send('answer', (err) => log('sent', err));
+            });
+            setImmediate(() => log('immediate', ws.readyState));
+            if (action === 'pause') ws.pause();
+            if (action === 'raise') ws._receiver._maxPayload = 100;
+            if (action === 'close') ws.close(1000);
+          });
+          peer.write(
+            peer.frame(1, 'short'),
+            peer.frame(2, Buffer.alloc(60)),
+            peer.frame(1, 'behind')
+          );
+          await t.sleep(30);
+          ws.resume();
+          await t.sleep(30);
+          peer.report(log);
+        }
+      });
+    }
+  }
+}
+
+//
+// Who is read from once is read from until a while has passed.
+//
+scenarios.push({
+  title: 'large messages of one of several connections',
+  async run(WebSocket, log, t) {
+    const list = await ends(t, 3);
+    let count = 0;
+    list.forEach(({ ws }, i) => {
+      ws.on('message', ({ length }) => {
+        count++;
+        log('message', i, length);
+      });
+    });
+    list[0].peer.write(
+      list[0].peer.frame(2, Buffer.alloc(70000)),
+      list[0].peer.frame(1, 'a'),
+      list[0].peer.frame(2, Buffer.alloc(70000)),
+      list[0].peer.frame(1, 'a')
+    );
+    list[1].peer.write(list[1].peer.frame(1, 'b'));
+    list[2].peer.write(list[2].peer.frame(1, 'c'));
+    await t.poll(() => count === 6);
+  }
+});
+
+for (const way of ['nothing', 'the original']) {
+  scenarios.push({
+    title: `many compressed messages, and a pause() that does ${way}`,
+    async run(WebSocket, log, t) {
+      const [{ ws, peer }] = await ends(t, 1, DEFLATE);
+      let count = 0;
+      ws.on('message', () => count++);
+      ws._socket.pause = function () {
+        return way === 'nothing' ? this : net.Socket.prototype.pause.call(this);
+      };
+      const frames = [];
+      for (let i = 0; i < 1000; i++) {
+        frames.push(peer.frame(2, deflate(Buffer.alloc(40000)), { rsv: 4 }));
+      }
+      peer.write(...frames);
+      await t.poll(() => count === 1000);
+      log('count', count);
+    }
+  });
+}
+
+for (const way of ['resets', 'is busy']) {
+  scenarios.push({
+    title: `the answer to a close frame, and a server that ${way} then`,
+    async run(WebSocket, log, t) {
+      const [{ ws, peer }] = await ends(t, 1);
+      const socket = way === 'resets' ? ws._socket : null;
+      let end = 0;
+      ws.on('message', () => {
+        process.nextTick(() => {
+          if (way === 'resets') {
+            socket.resetAndDestroy();
+            return;
+          }
+          //
+          // The peer is in this process, and looked at afterwards.
+          //
+          end = Date.now() + 30;
+          while (Date.now() < end);
+          const bytes = Buffer.alloc(100);
+          const count = fs.readSync(peer.socket._handle.fd, bytes);
+          log('in the meantime', bytes.subarray(0, count));
+        });
+      });
+      peer.write(peer.frame(1, 'text'), peer.closeFrame(1000));
+      await peer.closed;
+      await t.over(ws);
+      peer.report(log);
+    }
+  });
+}
+
+for (const action of ['end', 'destroy']) {
+  scenarios.push({
+    title: `${action}() of the receiver`,
+    async run(WebSocket, log, t) {
+      const [{ ws, peer }] = await ends(t, 1);
+      t.watch(ws, log);
+      ws._receiver[action]();
+      peer.write(peer.frame(1, 'one'), peer.frame(1, 'two'));
+      await t.sleep(20);
+      log('paused', ws._socket.isPaused());
+      peer.write(peer.frame(1, 'three'));
+      await t.sleep(20);
+      ws.terminate();
+      await t.sleep(20);
+    }
+  });
+}
 
 module.exports = scenarios;

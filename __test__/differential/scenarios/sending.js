@@ -658,4 +658,39 @@ for (const role of ROLES) {
   );
 }
 
+for (const role of ['server', 'client']) {
+  scenarios.push({
+    title: `bytes whose memory has been given away, ${role}`,
+    async run(WebSocket, log, t) {
+      const { ws, peer } = await t.end(role);
+      const detached = (make) => {
+        const buffer = new ArrayBuffer(30000);
+        const data = make(buffer);
+        structuredClone(buffer, { transfer: [buffer] });
+        return data;
+      };
+      const kinds = {
+        buffer: (it) => Buffer.from(it),
+        part: (it) => Buffer.from(it, 10, 20),
+        array: (it) => new Uint8Array(it),
+        words: (it) => new Uint32Array(it),
+        view: (it) => new DataView(it),
+        memory: (it) => it
+      };
+      for (const kind of Object.keys(kinds)) {
+        const data = detached(kinds[kind]);
+        const callback = (err) => log(`${kind} sent`, err);
+        t.attempt(log, kind, () => ws.send(data, callback));
+        t.attempt(log, kind, () => ws.ping(data, undefined, callback));
+      }
+      ws.send(new Uint8Array(0));
+      ws.send('last');
+      await peer.when(() => {
+        return peer.frames.some(({ payload }) => `${payload}` === 'last');
+      });
+      peer.report(log);
+    }
+  });
+}
+
 module.exports = scenarios;
