@@ -487,6 +487,39 @@ fn others_have_their_turn_before_the_next_read() {
 }
 
 #[test]
+fn after_a_large_message_its_connection_comes_first_unless_it_is_paused() {
+    let mut home = Home::new().unwrap();
+    let (a, mut to_a) = adopt(&mut home);
+    let (b, mut to_b) = adopt(&mut home);
+    assert!(turn(&mut home).is_empty());
+    let mut bytes = vec![0x82, 127];
+    bytes.extend_from_slice(&70_000_u64.to_be_bytes());
+    bytes.resize(10 + 70_000, b'x');
+    for is_paused in [false, true] {
+        to_a.write_all(&bytes.repeat(2)).unwrap();
+        to_b.write_all(b"\x81\x01x").unwrap();
+        let mut messages = Vec::new();
+        while home.is_due() || messages.is_empty() {
+            let (mut rows, mut slab, mut owned) = ([0; 256], [0; 8192], Vec::new());
+            let mut allocate = |len| Some(Box::new(vec![0_u8; len]) as Box<dyn Room>);
+            let mut inbox = Inbox::new(&mut rows, &mut slab, &mut owned).with_memory(&mut allocate);
+            home.turn(&mut inbox);
+            let len = inbox.len();
+            let kinds = [RowKind::Text as u32, RowKind::Binary as u32];
+            let events = rows[..len * ROW].chunks(ROW);
+            let events = events.filter(|row| kinds.contains(&(row[1] & 0xff)));
+            messages.extend(events.map(|row| row[0]));
+            assert!(!home.is_split());
+            if is_paused && messages == [a] {
+                home.set_reading(a, false);
+            }
+        }
+        let expected: &[u32] = if is_paused { &[a, b] } else { &[a, a, b] };
+        assert_eq!(messages, expected);
+    }
+}
+
+#[test]
 fn what_has_been_read_is_delivered_even_if_the_connection_is_paused_then() {
     let mut home = Home::new().unwrap();
     let (id, mut peer) = adopt(&mut home);
