@@ -379,7 +379,7 @@ function turnOnce(goesOn) {
   const count = driver.engine.turn();
   const { rows } = inbox;
   const end = (count + 1) * ROW;
-  let sinceFlush = 0;
+  let sinceFlush = goesOn === NOBODY ? 0 : FLUSH_INTERVAL - 1;
   let due;
   let i = ROW;
 
@@ -471,8 +471,14 @@ function turnOnce(goesOn) {
 
   if (due !== null) callAll(due);
 
-  outbox.flush();
-  if ((result & SPLIT) === 0) outbox.advance();
+  //
+  // What is sent because of one read leaves together.
+  //
+  if ((result & SPLIT) === 0) {
+    outbox.flush();
+    outbox.advance();
+  }
+
   return result;
 }
 
