@@ -152,6 +152,21 @@ class NativeListener {
   }
 
   /**
+   * Has connections accepted here, if that is possible.
+   *
+   * @param {http.Server} server The server
+   * @param {Object} own See the constructor
+   * @param {Function} accept See the constructor
+   * @return {(NativeListener|null)} The listener, `null` if it is not
+   * @public
+   */
+  static start(server, own, accept) {
+    return NativeListener.isSuitable(server, own) && driver.start()
+      ? new NativeListener(server, own, accept)
+      : null;
+  }
+
+  /**
    * Handles an event.
    *
    * @param {Inbox} inbox The batch
@@ -475,14 +490,12 @@ function refuseEncoding() {
  * @private
  */
 function resume({ server, handle, _own, _accept }) {
-  if (
-    server._handle === handle &&
-    NativeListener.isSuitable(server, _own) &&
-    driver.start()
-  ) {
-    const listener = new NativeListener(server, _own, _accept);
+  if (server._handle !== handle) return;
 
-    if (listener.id < 0) setTimeout(resume, RECOVERY, listener).unref();
+  const listener = NativeListener.start(server, _own, _accept);
+
+  if (listener !== null && listener.id < 0) {
+    setTimeout(resume, RECOVERY, listener).unref();
   }
 }
 

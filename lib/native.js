@@ -76,9 +76,9 @@ function adopt(websocket, socket, head, options) {
  * @public
  */
 function listen(server, own, accept) {
-  if (!NativeListener.isSuitable(server, own) || !driver.start()) return false;
+  const listener = NativeListener.start(server, own, accept);
 
-  return new NativeListener(server, own, accept).isTooEarly;
+  return listener !== null && listener.isTooEarly;
 }
 
 /**

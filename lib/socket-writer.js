@@ -97,7 +97,7 @@ class SocketWriter {
    */
   writeRest(list, size, isPair, cb, ticket) {
     if (this._ahead !== null) {
-      this._ahead.push({ list: list.map(toBuffer), size, cb });
+      this._ahead.push({ list: list.map((it) => Buffer.from(it)), size, cb });
       return;
     }
 
@@ -191,17 +191,6 @@ class SocketWriter {
 }
 
 module.exports = SocketWriter;
-
-/**
- * Makes bytes of a piece of a frame.
- *
- * @param {(Buffer|String)} piece The piece
- * @return {Buffer} The bytes
- * @private
- */
-function toBuffer(piece) {
-  return typeof piece === 'string' ? Buffer.from(piece) : piece;
-}
 
 /**
  * Makes one callback of several.

@@ -62,7 +62,7 @@ pub struct Home {
     free: Vec<u32>,
     freed: Vec<u32>,
     /// Those that were ready in the last turn, whose batch was full before
-    /// they were polled.
+    /// they were polled, or was over when the first of them had been.
     waiting: Vec<u32>,
     /// Whether the first of those was polled, and there is more of what it has read.
     is_split: bool,
