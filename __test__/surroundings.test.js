@@ -711,7 +711,9 @@ suite('surroundings', () => {
   it('loses nobody for want of descriptors', { skip }, async () => {
     const output = await run((root) => {
       const { spawn } = require('child_process');
-      const fs = require('fs');
+      const { giveBackDescriptors, useUpDescriptors } = require(
+        `${root}/__test__/helpers/descriptors`
+      );
       const WebSocket = require(root);
       const wss = new WebSocket.Server({ port: 0, host: '127.0.0.1' });
       const lost = [];
@@ -746,14 +748,8 @@ suite('surroundings', () => {
         );
 
         child.stdout.once('data', () => {
-          const held = [];
-
           // Nothing is left.
-          try {
-            for (;;) held.push(fs.openSync('/dev/null'));
-          } catch (err) {
-            if (err.code !== 'EMFILE') throw err;
-          }
+          const held = useUpDescriptors();
 
           child.stdout.once('data', () => {
             done = true;
@@ -764,7 +760,7 @@ suite('surroundings', () => {
             ws.send(Buffer.alloc(8 << 20));
           }
 
-          setTimeout(() => held.forEach((fd) => fs.closeSync(fd)), 1000);
+          setTimeout(() => giveBackDescriptors(held), 1000);
         });
 
         let done = false;
@@ -782,7 +778,9 @@ suite('surroundings', () => {
   it('makes no two sockets for want of descriptors', { skip }, async () => {
     const output = await run((root) => {
       const { spawn } = require('child_process');
-      const fs = require('fs');
+      const { giveBackDescriptors, useUpDescriptors } = require(
+        `${root}/__test__/helpers/descriptors`
+      );
       const WebSocket = require(root);
       const wss = new WebSocket.Server({ port: 0, host: '127.0.0.1' });
       const codes = [];
@@ -817,15 +815,9 @@ suite('surroundings', () => {
         );
 
         child.stdout.once('data', () => {
-          const held = [];
-          const data = Buffer.alloc(20000);
-
           // Nothing is left.
-          try {
-            for (;;) held.push(fs.openSync('/dev/null'));
-          } catch (err) {
-            if (err.code !== 'EMFILE') throw err;
-          }
+          const held = useUpDescriptors();
+          const data = Buffer.alloc(20000);
 
           // For one of them the kernel has no more room in its last tick, in which
           // it is looked at while frames wait to be handed over.
@@ -845,7 +837,7 @@ suite('surroundings', () => {
             });
           });
 
-          setTimeout(() => held.forEach((fd) => fs.closeSync(fd)), 1000);
+          setTimeout(() => giveBackDescriptors(held), 1000);
         });
 
         child.on('exit', () => {
@@ -890,6 +882,9 @@ suite('surroundings', () => {
     async () => {
       const output = await run((root) => {
         const fs = require('fs');
+        const { giveBackDescriptors, useUpDescriptors } = require(
+          `${root}/__test__/helpers/descriptors`
+        );
         const net = require('net');
         const WebSocket = require(root);
         const { listeners } = require(`${root}/lib/native-driver`);
@@ -898,13 +893,8 @@ suite('surroundings', () => {
         wss.on('listening', () => setTimeout(useUp, 50));
 
         const useUp = () => {
-          const held = [];
-
-          try {
-            for (;;) held.push(fs.openSync('/dev/null'));
-          } catch (err) {
-            if (err.code !== 'EMFILE') throw err;
-          }
+          // Nothing is left.
+          const held = useUpDescriptors();
 
           // One for the client, none for the server.
           fs.closeSync(held.pop());
@@ -913,7 +903,7 @@ suite('surroundings', () => {
           setTimeout(() => {
             const before = listeners.size;
 
-            held.forEach((fd) => fs.closeSync(fd));
+            giveBackDescriptors(held);
 
             setTimeout(() => {
               console.log(before, listeners.size);

@@ -1,12 +1,12 @@
 'use strict';
 
 const EventEmitter = require('events');
-const { AsyncResource } = require('async_hooks');
 const { getDefaultHighWaterMark } = require('stream');
 const {
   types: { isUint8Array }
 } = require('util');
 
+const Unsent = require('./unsent');
 const writeMaskingKey = require('./masking-key');
 const { EMPTY_BUFFER } = require('./constants');
 const { headerLength, writeHeader } = require('./frame-header');
@@ -670,11 +670,8 @@ function takeCallback(ticket, isFailed) {
   //
   // The tick of the frame comes first. It has the asynchronous context.
   //
-  ticket.context = null;
-  return (err) => {
-    if (ticket.context === null) cb(err);
-    else ticket.context.runInAsyncScope(cb, null, err);
-  };
+  ticket.unsent = new Unsent(cb);
+  return ticket.unsent.cb;
 }
 
 /**
@@ -705,13 +702,8 @@ function settle(ticket) {
 
   const { cb } = ticket;
 
-  if (cb !== null) {
-    cb(null);
-  } else if (ticket.context === null) {
-    ticket.context = new AsyncResource('WRITEWRAP');
-  } else if (ticket.unsent) {
-    ticket.unsent.enter();
-  }
+  if (cb !== null) cb(null);
+  else if (ticket.unsent) ticket.unsent.enter();
 }
 
 /**

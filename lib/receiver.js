@@ -615,7 +615,7 @@ class Receiver extends Writable {
   _decideInflating() {
     const decoder = this._connection || this._decoder;
 
-    this.takeRest(
+    this._takeRest(
       decoder.decideInflating(
         isReplaceable(this._extensions[PerMessageDeflate.extensionName])
       )
@@ -626,9 +626,9 @@ class Receiver extends Writable {
    * Takes data that comes before what is left of the chunk.
    *
    * @param {Buffer} rest The data
-   * @public
+   * @private
    */
-  takeRest(rest) {
+  _takeRest(rest) {
     if (rest.length === 0) return;
 
     this._chunk = this.isDecoding

@@ -3,7 +3,8 @@
 const { AsyncResource } = require('async_hooks');
 
 /**
- * What the kernel has not taken of a write of a socket, and who waits for that.
+ * What the kernel has not taken of a write of a socket or of a frame, and who waits
+ * for that.
  */
 class Unsent {
   /**
@@ -21,14 +22,14 @@ class Unsent {
      * @param {Error} [err] What has gone wrong, if anything has
      */
     this.cb = (err) => {
-      const context = this._context;
+      if (!this._isSettled) this._context.emitDestroy();
 
-      this._context = null;
-      context.emitDestroy();
-      context.runInAsyncScope(cb, null, err);
+      this._isSettled = true;
+      this._context.runInAsyncScope(cb, null, err);
     };
 
     this._context = createContext();
+    this._isSettled = false;
   }
 
   /**
@@ -39,7 +40,7 @@ class Unsent {
    * @public
    */
   enter() {
-    if (this._context === null) return;
+    if (this._isSettled) return;
 
     this._context.emitDestroy();
     this._context = createContext();

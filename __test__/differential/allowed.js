@@ -63,7 +63,7 @@ const ALLOWED = [
       'isHolding',
       'receive',
       'take',
-      'takeRest'
+      '_takeRest'
     ]
   },
   {
