@@ -135,10 +135,11 @@ class NativeConnection extends AsyncResource {
 
     outbox.isLooking = true;
 
-    const method = socket.write;
-
-    outbox.isLooking = false;
-    return method === write;
+    try {
+      return socket.write === write;
+    } finally {
+      outbox.isLooking = false;
+    }
   }
 
   /**

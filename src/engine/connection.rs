@@ -421,9 +421,20 @@ impl Connection {
         if self.intake.has_backlog() {
             return Some(self.after_backlog(cx));
         }
-        // If there may be more, of that the driver is yet to tell.
-        let is_all = piece.short && !self.intake.has_room(inbox);
-        is_all.then_some(Next::Wait)
+        let has_room = self.intake.has_room(inbox);
+        if piece.short && !has_room {
+            return Some(Next::Wait);
+        }
+        // There may be more, of which the driver is yet to tell.
+        if !inbox.has_events() {
+            return None;
+        }
+        // As in `poll_reading`: whoever gets the events may not want to have it.
+        if has_room {
+            return Some(Next::Read);
+        }
+        cx.waker().wake_by_ref();
+        Some(Next::Wait)
     }
 
     fn end(&mut self, inbox: &mut Inbox<'_>) -> Next {

@@ -497,8 +497,9 @@ impl Home {
             .connection
             .poll_now(&mut cx, &mut self.buffer, inbox);
         self.alone.tried(next.is_some());
-        if next == Some(Next::Rest) {
-            self.is_split = true;
+        self.is_split = next == Some(Next::Rest);
+        if matches!(next, Some(Next::Rest | Next::Read)) {
+            self.left = LARGE.saturating_sub(inbox.bytes_read());
             self.waiting.push(id);
         }
         next.is_some()

@@ -487,6 +487,27 @@ fn others_have_their_turn_before_the_next_read() {
 }
 
 #[test]
+fn a_read_is_delivered_before_the_next_one_also_without_the_driver() {
+    const WHOLE: usize = READ_BUFFER / 4;
+    let mut home = Home::new().unwrap();
+    let (id, mut peer) = adopt(&mut home);
+    while home.alone.candidate().is_none() {
+        peer.write_all(b"\x81\x02xx").unwrap();
+        assert_eq!(shares(&mut home), [(id, 1)]);
+    }
+    peer.write_all(&b"\x81\x02xx".repeat(WHOLE + 7)).unwrap();
+    let (mut rows, mut slab) = (vec![0; WHOLE * 2 * ROW], vec![0; READ_BUFFER * 2]);
+    for expected in [WHOLE, 7] {
+        let mut owned = Vec::new();
+        let mut inbox = Inbox::new(&mut rows, &mut slab, &mut owned);
+        home.turn(&mut inbox);
+        // One row says that there was a read.
+        assert_eq!(inbox.len(), 1 + expected);
+        home.advance();
+    }
+}
+
+#[test]
 fn after_a_large_message_its_connection_comes_first_unless_it_is_paused() {
     let mut home = Home::new().unwrap();
     let (a, mut to_a) = adopt(&mut home);
