@@ -1,6 +1,8 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const path = require('node:path');
+const { Worker } = require('node:worker_threads');
 const { it } = require('node:test');
 
 const { Sender } = require('..');
@@ -70,7 +72,80 @@ async function capacity(t, size) {
   return count;
 }
 
+/**
+ * Blocks this thread until another one has read what there is.
+ *
+ * @param {Int32Array} words The signal of `fixtures/reader.js`
+ */
+function waitForReader(words) {
+  let before = 0;
+
+  Atomics.store(words, 0, 1);
+
+  for (let i = 0; i < 100; i++) {
+    Atomics.wait(words, 2, 0, 100);
+
+    const bytes = Atomics.load(words, 1);
+
+    if (bytes > 0 && bytes === before) return;
+    before = bytes;
+  }
+
+  assert.fail('nobody reads');
+}
+
 suite('full socket', () => {
+  for (const [title, send] of [
+    ['messages', (ws, text) => ws.send(Buffer.from(text))],
+    ['texts', (ws, text) => ws.send(text)],
+    [
+      'frames of the sender',
+      (ws, text) => {
+        const options = { fin: true, opcode: 1 };
+
+        ws._sender.sendFrame(Sender.frame(Buffer.from(text), options));
+      }
+    ]
+  ]) {
+    it(`keeps ${title} in order if the kernel has room again in the same tick`, async (t) => {
+      const { wss } = await serve(t);
+      const signal = new SharedArrayBuffer(12);
+      const words = new Int32Array(signal);
+      const connection = once(wss, 'connection');
+      const worker = new Worker(path.join(__dirname, 'fixtures/reader.js'), {
+        workerData: { port: wss.address().port, signal, size: 16004 }
+      });
+
+      t.after(() => worker.terminate());
+
+      const [ws] = await connection;
+
+      //
+      // What its accessors tell is what is left after all that was sent has been
+      // handed to the kernel.
+      //
+      const { _writableState: state } = ws._socket;
+      let count = 0;
+      let received = 0;
+      let error;
+
+      worker.on('message', (message) => {
+        if (message.error) error = message.error;
+        else received = message.count;
+      });
+
+      const sendNext = () => send(ws, String(count++).padStart(16000, '0'));
+
+      while (state.length === 0 && count < 5000) sendNext();
+
+      assert.ok(state.length > 0, 'the socket is to be full');
+      waitForReader(words);
+      for (let i = 0; i < 10; i++) sendNext();
+      await until(() => error || received === count, 'all has arrived');
+      assert.equal(error, undefined);
+    });
+  }
+
   for (const [title, write] of [
     ['sendFrame()', (ws, bytes) => ws._sender.sendFrame([bytes])],
     ['write() of the socket', (ws, bytes) => ws._socket.write(bytes)]

@@ -153,7 +153,7 @@ class Outbox {
         return true;
       }
 
-      this._reserve(data.length * 3);
+      if (!this._reserve(connection, data.length * 3)) return false;
 
       const offset = this._used + headerRoom(data.length, mask);
       const length = data.length === 0 ? 0 : this._slab.utf8Write(data, offset);
@@ -186,7 +186,7 @@ class Outbox {
       return this._sendDirect(connection, firstByte, data, data, mask, cb);
     }
 
-    this._reserve(length);
+    if (!this._reserve(connection, length)) return false;
 
     const offset = this._used + headerLength(length) + (mask ? 4 : 0);
 
@@ -219,7 +219,7 @@ class Outbox {
     //
     if (this._longTextLength === -1 || data !== this._longText) {
       this.flush();
-      this._reserve(data.length * 3);
+      if (!this._reserve(connection, data.length * 3)) return false;
       this._longText = data;
       this._longTextLength = this._slab.utf8Write(data, 0);
     }
@@ -323,7 +323,7 @@ class Outbox {
 
     if (length > SMALL) return false;
 
-    this._reserve(length);
+    if (!this._reserve(connection, length)) return false;
 
     const start = this._used;
     let offset = start;
@@ -483,20 +483,25 @@ class Outbox {
   /**
    * Makes room for a payload.
    *
+   * @param {NativeConnection} connection Whose it is
    * @param {Number} length The length in bytes that it may have
+   * @return {Boolean} `false` if what was sent before waits in the socket's queue
+   *     now, so that this must, too
    * @private
    */
-  _reserve(length) {
+  _reserve(connection, length) {
     this._longTextLength = -1;
 
-    if (this._slab.length - this._used < HEADER + length) {
-      this.flush();
+    if (this._slab.length - this._used >= HEADER + length) return true;
 
-      if (this._slab.length < HEADER + length) {
-        this._slab = Buffer.allocUnsafeSlow(SLAB_SIZE);
-        this._engine.lendOutbox(this._rows, this._slab);
-      }
+    this.flush();
+
+    if (this._slab.length < HEADER + length) {
+      this._slab = Buffer.allocUnsafeSlow(SLAB_SIZE);
+      this._engine.lendOutbox(this._rows, this._slab);
     }
+
+    return connection.isClear;
   }
 
   /**

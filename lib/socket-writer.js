@@ -156,35 +156,34 @@ class SocketWriter {
    */
   _write(list, cb, unsent) {
     const { id } = this._connection;
-    let rest = list;
-    let count;
-    let sent;
+    let next = 0;
+    let rest;
 
+    //
+    // A call takes so many buffers. If there are more, the kernel may have room for
+    // them.
+    //
     do {
-      count = rest.length;
-      sent =
-        count === 1
-          ? driver.engine.write(id, rest[0])
-          : driver.engine.writev(id, rest);
+      const some = list.slice(next, next + MAX_BUFFERS);
+      const sent =
+        some.length === 1
+          ? driver.engine.write(id, some[0])
+          : driver.engine.writev(id, some);
 
       if (sent < 0) {
         cb(errnoException(-sent, 'write'));
         return;
       }
 
-      rest = remainder(rest, sent);
-
-      //
-      // A call takes so many buffers. If there were more, the kernel may have
-      // room for them.
-      //
-    } while (rest !== null && sent > 0 && count > MAX_BUFFERS);
+      next += some.length;
+      rest = remainder(some, sent);
+    } while (rest === null && next < list.length);
 
     if (rest === null) {
       cb();
     } else {
       this._unsent = unsent || new Unsent(cb);
-      this._unsent.list = rest;
+      this._unsent.list = rest.concat(list.slice(next));
       if (driver.engine.wantWrite(id)) driver.schedule();
     }
   }
@@ -238,7 +237,10 @@ function callAll(state, callbacks) {
 function remainder(list, written) {
   for (let i = 0; i < list.length; i++) {
     if (written < list[i].length) {
-      return [list[i].subarray(written), ...list.slice(i + 1)];
+      const rest = list.slice(i);
+
+      rest[0] = rest[0].subarray(written);
+      return rest;
     }
 
     written -= list[i].length;
