@@ -334,6 +334,43 @@ suite('socket reader', () => {
     assert.deepEqual(child.lines, ['hello true']);
   });
 
+  it('leaves sockets alone that have the handle of another one', async (t) => {
+    //
+    // As libraries do that intercept connections.
+    //
+    const createConnection = ({ port }) => {
+      const real = net.connect(port, '127.0.0.1');
+      const socket = new net.Socket();
+
+      socket.connecting = true;
+      socket._read = () => {};
+      real.on('connect', () => {
+        socket._handle = real._handle;
+        socket.connecting = false;
+        socket.emit('connect');
+      });
+      real.on('data', (chunk) => socket.push(chunk));
+      real.on('end', () => socket.push(null));
+      t.after(() => real.destroy());
+      return socket;
+    };
+    const { wss } = await serve(t);
+
+    wss.on('connection', (ws) => ws.on('message', (data) => ws.send(data)));
+
+    const ws = new WebSocket(`ws://127.0.0.1:${wss.address().port}`, {
+      createConnection
+    });
+    const messages = [];
+
+    ws.on('message', (data) => messages.push(data.toString()));
+    await once(ws, 'open');
+    for (const text of ['one', 'two']) ws.send(text);
+    await until(() => messages.length === 2);
+    assert.deepEqual(messages, ['one', 'two']);
+    ws.terminate();
+  });
+
   it('leaves sockets alone that read to memory of their own', async (t) => {
     const server = net.createServer((socket) => {
       socket.once('data', (head) => {

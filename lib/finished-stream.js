@@ -1,6 +1,6 @@
 'use strict';
 
-module.exports = { finishReadable, finishWritable };
+module.exports = { abortStream, closeStream, finishReadable, finishWritable };
 
 /**
  * Gives a new stream the state of one whose readable side has flowed, has ended some
@@ -38,6 +38,29 @@ function finishWritable(stream) {
     'closed',
     'closeEmitted'
   ]);
+}
+
+/**
+ * Gives a new stream the state of one that has been destroyed and is yet to emit
+ * `'close'`.
+ *
+ * @param {Duplex} stream The stream
+ * @public
+ */
+function abortStream(stream) {
+  mark(stream._readableState, ['destroyed', 'closed']);
+  mark(stream._writableState, ['destroyed', 'closed']);
+}
+
+/**
+ * Gives a stream that has been destroyed the state of one that emits `'close'`.
+ *
+ * @param {Duplex} stream The stream
+ * @public
+ */
+function closeStream(stream) {
+  mark(stream._readableState, ['closeEmitted']);
+  mark(stream._writableState, ['closeEmitted']);
 }
 
 /**

@@ -26,6 +26,7 @@ const {
 } = require('./inbox');
 const { EMPTY_BUFFER, kWebSocket } = require('./constants');
 const { convert } = require('./binary-message');
+const { closeStream } = require('./finished-stream');
 const { closePayload, controlPayload } = require('./payload');
 const { kOptions, kReceiver, kSender, kSocket } = require('./symbols');
 const { nextTick } = require('./scheduling');
@@ -472,8 +473,19 @@ class NativeConnection extends AsyncResource {
    * @private
    */
   _afterRows(fn) {
-    if (driver.isCurrent(this.id) || driver.isAhead(this.id)) this.rest = fn;
+    if (this._hasRows) this.rest = fn;
     else fn();
+  }
+
+  /**
+   * Whether rows of the batch that is being dispatched are the connection's, and have
+   * not been handled.
+   *
+   * @type {Boolean}
+   * @private
+   */
+  get _hasRows() {
+    return driver.isCurrent(this.id) || driver.isAhead(this.id);
   }
 
   /**
@@ -566,6 +578,9 @@ class NativeConnection extends AsyncResource {
 
           bytes = rows[i + 3];
           this.bytesRead += bytes;
+          if (this.socket !== null) {
+            this.socket._readableState.dataEmitted = true;
+          }
           i += ROW;
           break;
         case WRITABLE:
@@ -720,7 +735,29 @@ class NativeConnection extends AsyncResource {
   }
 
   /**
-   * Closes a connection without a socket after both sides have ended.
+   * Destroys the connection, as its socket would be.
+   *
+   * @public
+   */
+  destroy() {
+    const { [kReceiver]: receiver, [kSender]: sender } = this.websocket;
+
+    driver.outbox.flush();
+
+    //
+    // What somebody has looked at has its own part in that, and what has been read
+    // is still delivered.
+    //
+    if (this.socket !== null || receiver || sender || this._hasRows) {
+      this.getSocket().destroy();
+    } else if (this.isActive) {
+      this.isDestroyed = true;
+      this._close();
+    }
+  }
+
+  /**
+   * Closes a connection without a socket after both sides have ended, or at once.
    *
    * @private
    */
@@ -756,6 +793,7 @@ class NativeConnection extends AsyncResource {
   _finish() {
     const { socket } = this;
 
+    if (socket !== null) closeStream(socket);
     driver.callbacks.onClose(this.websocket);
     if (socket !== null) socket.emit('close', false);
   }
@@ -810,7 +848,9 @@ class NativeConnection extends AsyncResource {
       //
       // The connection is closed, or the event loop can't watch it.
       //
-      this.socket = websocket[kSocket] = listener.createClosedSocket();
+      this.socket = websocket[kSocket] = listener.createClosedSocket(
+        this.isDestroyed
+      );
       if (this.isActive) this._close();
       driver.sockets.retire(this.socket, this);
       return;
@@ -840,6 +880,11 @@ Object.assign(NativeConnection.prototype, {
   // Whether the side of a connection without a socket has ended.
   //
   hasEnded: false,
+
+  //
+  // Whether it has been destroyed without one.
+  //
+  isDestroyed: false,
 
   //
   // The round of the outbox in which a socket would have counted as full.

@@ -2,6 +2,7 @@
 
 const process = require('process');
 const { AsyncResource } = require('async_hooks');
+const { isMainThread } = require('worker_threads');
 
 const Outbox = require('./outbox');
 const binding = require('./binding');
@@ -89,6 +90,7 @@ const driver = {
 
   afterBatch,
   close,
+  closeSocket,
   closeWhenIdle,
   enter,
   inRoot,
@@ -134,8 +136,13 @@ let idleTimer = null;
 /** Whether a turn is scheduled that no readiness would call for. */
 let scheduled = false;
 
-/** Connections whose `'close'` event is due when those of sockets are. */
+/**
+ * Connections whose `'close'` event is due when those of sockets are: in groups,
+ * between which a socket has been closed, and those groups that are yet to be told.
+ */
 let closing = [];
+let finishing = [];
+let isGroupClosed = true;
 
 /**
  * Starts the engine, if there can be one and it has not been started.
@@ -177,9 +184,22 @@ function start() {
 function flushAtExit(outbox) {
   if (process[kOutboxes] === undefined) {
     const outboxes = new Set();
+    const flush = () => outboxes.forEach((it) => it.exit());
 
     Object.defineProperty(process, kOutboxes, { value: outboxes });
-    process.prependListener('exit', () => outboxes.forEach((it) => it.exit()));
+    process.prependListener('exit', flush);
+
+    //
+    // Who exits in a listener, or has removed all of them, calls this next.
+    //
+    const { reallyExit } = process;
+
+    if (isMainThread) {
+      process.reallyExit = function (code) {
+        flush();
+        reallyExit.call(this, code);
+      };
+    }
   }
 
   process[kOutboxes].add(outbox);
@@ -218,7 +238,7 @@ function closeWhenIdle() {
 
     if (served > 0 || driver.listeners.size > 0) return;
 
-    if (scheduled || closing.length > 0) {
+    if (scheduled || closing.length > 0 || finishing.length > 0) {
       closeWhenIdle();
       return;
     }
@@ -271,8 +291,23 @@ function schedule() {
  * @public
  */
 function close(connection) {
-  closing.push(connection);
-  if (closing.length === 1) driver.engine.awaitClosing();
+  if (isGroupClosed) {
+    isGroupClosed = false;
+    closing.push([]);
+    driver.engine.awaitClosing();
+  }
+
+  closing[closing.length - 1].push(connection);
+}
+
+/**
+ * Takes note that a socket is closed: connections that are closed from now on are so
+ * after it.
+ *
+ * @public
+ */
+function closeSocket() {
+  isGroupClosed = true;
 }
 
 /**
@@ -507,9 +542,13 @@ function callAll(list) {
  * @private
  */
 function finishClosing() {
-  const list = closing;
+  if (finishing.length === 0) {
+    finishing = closing;
+    closing = [];
+    isGroupClosed = true;
+  }
 
-  closing = [];
+  const list = finishing.pop();
 
   for (let i = list.length - 1; i >= 0; i--) {
     try {

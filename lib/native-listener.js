@@ -12,7 +12,12 @@ const { ENOENT } = require('os').constants.errno;
 const binding = require('./binding');
 const driver = require('./native-driver');
 const { NOOP } = require('./constants');
-const { finishReadable, finishWritable } = require('./finished-stream');
+const { nodeMajor } = require('./runtime');
+const {
+  abortStream,
+  finishReadable,
+  finishWritable
+} = require('./finished-stream');
 const { clearTimeout, setImmediate, setTimeout } = require('./scheduling');
 const { HAND_OVER, LISTENER_FAILED, UPGRADE } = require('./inbox');
 
@@ -41,6 +46,12 @@ const ACCEPT_LENGTH = 28;
 
 /** How many ms a connection may be silent before Node takes care of it. */
 const PATIENCE = 200;
+
+/**
+ * Whether a server that is closed also closes the connections whose request it has not
+ * seen.
+ */
+const CLOSES_SILENT = nodeMajor >= 26;
 
 /** After how many ms a listener that has failed tries again. */
 const RECOVERY = 1000;
@@ -86,7 +97,11 @@ class NativeListener {
       // Connections that arrive after this are nobody's.
       //
       this.handle.close = (...args) => {
-        this.stop(false);
+        //
+        // Node has looked for idle connections before this.
+        //
+        if (this.stop(false)) server.closeIdleConnections();
+
         return this.handle.close(...args);
       };
     }
@@ -99,6 +114,19 @@ class NativeListener {
    */
   get isTooEarly() {
     return this.id === -ENOENT;
+  }
+
+  /**
+   * Whether the server is still one that nobody misses anything of.
+   *
+   * @type {Boolean}
+   * @private
+   */
+  get _isPlain() {
+    return (
+      NativeListener.isPlain(this.server, this._own) &&
+      this.handle.onconnection === this._onconnection
+    );
   }
 
   /**
@@ -120,6 +148,9 @@ class NativeListener {
       (server.maxHeadersCount === null ||
         server.maxHeadersCount >= MAX_FIELDS) &&
       http.maxHeaderSize >= MAX_HEAD &&
+      (!server.maxHeaderSize || server.maxHeaderSize >= MAX_HEAD) &&
+      server.shouldUpgradeCallback === own.shouldUpgradeCallback &&
+      !server.blockList &&
       server.noDelay &&
       !server.keepAlive &&
       !server.joinDuplicateHeaders &&
@@ -225,8 +256,13 @@ class NativeListener {
     const end = payload.length - ACCEPT_LENGTH;
     const head = payload.latin1Slice(0, end);
     const accept = payload.latin1Slice(end);
-    const isPlain = NativeListener.isPlain(this.server, this._own);
+    const isPlain = this._isPlain;
     let isAccepted;
+
+    if (CLOSES_SILENT && !this.server.listening) {
+      driver.engine.release(id);
+      return;
+    }
 
     try {
       isAccepted = isPlain && this._accept(this, id, head, accept);
@@ -262,7 +298,7 @@ class NativeListener {
     if (handle === null) return;
 
     if (head === undefined) {
-      this._onconnection.call(this.handle, 0, handle);
+      this.handle.onconnection(0, handle);
       return;
     }
 
@@ -282,7 +318,7 @@ class NativeListener {
     server.prependListener('connection', onConnection);
 
     try {
-      this._onconnection.call(this.handle, 0, handle);
+      this.handle.onconnection(0, handle);
     } finally {
       server.removeListener('connection', onConnection);
       if (socket !== null && !socket.destroyed) socket.unshift(head);
@@ -323,16 +359,22 @@ class NativeListener {
 
   /**
    * Makes a socket that is like that of a connection which has been closed in good
-   * order.
+   * order, or has just been destroyed.
    *
+   * @param {Boolean} isDestroyed Whether it has
    * @return {net.Socket} The socket
    * @public
    */
-  createClosedSocket() {
+  createClosedSocket(isDestroyed) {
     const socket = this._createSocket();
 
-    finishReadable(socket);
-    finishWritable(socket);
+    if (isDestroyed) {
+      abortStream(socket);
+    } else {
+      finishReadable(socket);
+      finishWritable(socket);
+    }
+
     socket.on('error', NOOP);
     return socket;
   }
@@ -372,7 +414,7 @@ class NativeListener {
    * @public
    */
   watchSilence() {
-    if (!NativeListener.isPlain(this.server, this._own)) this.stop(true);
+    if (!this._isPlain) this.stop(true);
     if (this.id < 0 || this._timer !== null) return;
 
     this._timer = setTimeout(() => {
@@ -387,10 +429,11 @@ class NativeListener {
    * Stops accepting connections.
    *
    * @param {Boolean} goOn Whether Node is to go on
+   * @return {Boolean} Whether Node knows of more connections now
    * @public
    */
   stop(goOn) {
-    if (this.id < 0) return;
+    if (this.id < 0) return false;
 
     const waiting = driver.engine.unlisten(this.id, goOn);
 
@@ -406,6 +449,7 @@ class NativeListener {
     clearTimeout(this._timer);
 
     this._handOverAll(waiting);
+    return waiting.length > 0;
   }
 
   /**

@@ -102,6 +102,7 @@ const overrides = {
 
     connection.release();
     restore(this);
+    driver.closeSocket();
 
     const unsent = connection.takeUnsent();
 

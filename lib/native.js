@@ -8,6 +8,7 @@ const decoderOptions = require('./decoder-options');
 const driver = require('./native-driver');
 const { EMPTY_BUFFER } = require('./constants');
 const { kConnection } = require('./symbols');
+const { ownsHandle } = require('./socket-reader');
 
 module.exports = {
   adopt,
@@ -155,6 +156,7 @@ function isSuitable(socket) {
     handle !== undefined &&
     handle.fd >= 0 &&
     typeof handle.readStop === 'function' &&
+    ownsHandle(socket) &&
     !socket.connecting &&
     !socket.destroyed &&
     socket.readable &&

@@ -183,7 +183,10 @@ class Outbox {
     if (length === 0 && !Buffer.isBuffer(data)) return false;
 
     if (length > SMALL) {
-      return this._sendDirect(connection, firstByte, data, data, mask, cb);
+      return (
+        data.length === length &&
+        this._sendDirect(connection, firstByte, data, data, mask, cb)
+      );
     }
 
     if (!this._reserve(connection, length)) return false;

@@ -1,8 +1,9 @@
 'use strict';
 
+const { unmask } = require('./buffer-util');
+
 /**
- * A message that is not masked and comes in several chunks. It is put together in
- * its final memory.
+ * A message that comes in several chunks. It is put together in its final memory.
  */
 class PartialMessage {
   /**
@@ -14,6 +15,7 @@ class PartialMessage {
   constructor(chunk, frame) {
     this.kind = frame.kind;
     this.data = Buffer.allocUnsafe(frame.length);
+    this._key = frame.copyKey(chunk);
 
     //
     // How much of it has come, and in how many chunks.
@@ -44,6 +46,7 @@ class PartialMessage {
 
     this.length += count;
     this.chunks++;
+    if (this.missing === 0 && this._key !== null) unmask(this.data, this._key);
     return offset + count;
   }
 }

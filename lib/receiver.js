@@ -49,14 +49,14 @@ const COUNT = 0xffff;
  */
 const SHORT = 384;
 
+/**
+ * From so many bytes on a message is put together here, also if it is not the first
+ * of a chunk. Of shorter ones the decoder takes many at once.
+ */
+const LONG = 16 * 1024;
+
 /** A binary message that is to wait, of the type that it has when it comes. */
 const CONVERTED = -1;
-
-/**
- * From so many bytes on a message that is not masked is put together here if it
- * comes in several chunks: it is copied once.
- */
-const LONG = 1024;
 
 const INVALID_UTF8 = Fault.named('InvalidUtf8');
 const TOO_LONG = Fault.named('UnsupportedMessageLength');
@@ -202,6 +202,11 @@ class Receiver extends Writable {
    * @private
    */
   _write(chunk, encoding, cb) {
+    //
+    // The stream goes on with chunks that have waited until it has told of the error.
+    //
+    if (this._errored) return;
+
     this._callback = cb;
     this._chunk = chunk.buffer === HELD.buffer ? NOTHING : chunk;
     this._offset = 0;
@@ -222,6 +227,7 @@ class Receiver extends Writable {
       !writing &&
       !ending &&
       !this._isEmitting &&
+      !this._errored &&
       !this.destroyed &&
       this._connection === null &&
       this.write === write &&
@@ -275,7 +281,9 @@ class Receiver extends Writable {
 
     if (partial === null) {
       return (
-        frame !== null && frame.end > chunk.length && this._begin(chunk, frame)
+        frame !== null &&
+        frame.end > chunk.length &&
+        this._begin(chunk, 0, frame)
       );
     }
 
@@ -873,7 +881,7 @@ class Receiver extends Writable {
     if (frame === null) return false;
 
     if (frame.end > chunk.length) {
-      if (!this._begin(chunk, frame)) return false;
+      if (!this._begin(chunk, start, frame)) return false;
 
       this._offset = chunk.length;
       return true;
@@ -891,12 +899,20 @@ class Receiver extends Writable {
    * Takes the beginning of a message, if it is one to be put together here.
    *
    * @param {Buffer} chunk The chunk, which ends with that
-   * @param {WholeFrame} frame Its frame
+   * @param {Number} start Where its frame begins
+   * @param {WholeFrame} frame The frame
    * @return {Boolean} `true` if it is
    * @private
    */
-  _begin(chunk, frame) {
-    if (this._isServer || frame.length < LONG) return false;
+  _begin(chunk, start, frame) {
+    if (
+      frame.kind > BINARY ||
+      frame.offset > chunk.length ||
+      (this._isServer && frame.length > SHORT) ||
+      (start > 0 && frame.length < LONG)
+    ) {
+      return false;
+    }
 
     this._partial = new PartialMessage(chunk, frame);
     return true;

@@ -10,6 +10,7 @@ const { kConnection, kReceiver, kSocket } = require('./symbols');
 const { removeListener } = EventEmitter.prototype;
 
 module.exports = {
+  destroySocket,
   discardIncoming,
   endSocket,
   finish,
@@ -55,6 +56,9 @@ function takeChunk(memory, length) {
   const receiver = this[kWebSocket]._receiver;
 
   if (!receiver.canTake) return false;
+
+  // As if it had emitted it.
+  this._readableState.dataEmitted = true;
 
   if (!receiver.take(memory, length)) this.pause();
   return true;
@@ -268,11 +272,12 @@ function setCloseTimer(websocket) {
 }
 
 /**
- * Destroy the socket of a connection.
+ * Destroy the socket of a connection, if need be without making it.
  *
  * @param {WebSocket} websocket The connection
- * @private
+ * @public
  */
 function destroySocket(websocket) {
-  websocket._socket.destroy();
+  if (websocket[kSocket] !== undefined) websocket._socket.destroy();
+  else websocket[kConnection].destroy();
 }

@@ -40,7 +40,10 @@ let kBufferGen;
 /** Of a handle: the memory, which lives as long as that may write to it. */
 const kMemory = Symbol('kMemory');
 
-module.exports = { readInPlace };
+/** Of a handle: the socket that it belongs to. */
+let kOwner;
+
+module.exports = { ownsHandle, readInPlace };
 
 /**
  * Has a socket of Node.js read to memory that is used again, instead of allocating
@@ -103,7 +106,8 @@ function isPossible(socket) {
     !handle ||
     typeof handle.useUserBuffer !== 'function' ||
     typeof handle.onread !== 'function' ||
-    handle.onread.name !== 'onStreamRead'
+    handle.onread.name !== 'onStreamRead' ||
+    !ownsHandle(socket)
   ) {
     return false;
   }
@@ -115,6 +119,26 @@ function isPossible(socket) {
     socket[kBuffer] === null &&
     socket[kBufferGen] === null
   );
+}
+
+/**
+ * Whether what a socket's handle reads is the socket's. Libraries that intercept
+ * connections lend the handle of one socket to another.
+ *
+ * @param {net.Socket} socket The socket, which has a handle
+ * @return {Boolean} `true` if it is
+ * @public
+ */
+function ownsHandle(socket) {
+  const handle = socket._handle;
+
+  if (kOwner === undefined) {
+    kOwner = Object.getOwnPropertySymbols(handle).find(
+      ({ description }) => description === 'owner_symbol'
+    );
+  }
+
+  return kOwner !== undefined && handle[kOwner] === socket;
 }
 
 /**

@@ -143,6 +143,7 @@ class SocketWriter {
     const unsent = this._unsent;
 
     this._unsent = null;
+    if (unsent !== null) driver.reference(-1);
     return unsent;
   }
 
@@ -182,7 +183,11 @@ class SocketWriter {
     if (rest === null) {
       cb();
     } else {
+      //
+      // A write that waits keeps the process alive, also if its socket does not.
+      //
       this._unsent = unsent || new Unsent(cb);
+      driver.reference(1);
       this._unsent.list = rest.concat(list.slice(next));
       if (driver.engine.wantWrite(id)) driver.schedule();
     }

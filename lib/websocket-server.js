@@ -138,6 +138,7 @@ class WebSocketServer extends EventEmitter {
       };
       const own = hasPort && {
         connection: this._server.rawListeners('connection')[0],
+        shouldUpgradeCallback: this._server.shouldUpgradeCallback,
         upgrade
       };
 
@@ -435,7 +436,8 @@ function addListeners(emitter, listeners) {
  *
  * @param {WebSocketServer} server The server
  * @param {http.Server} httpServer Its own HTTP server, which listens
- * @param {Object} own The listeners that this has in any case, by event
+ * @param {Object} own What this has in any case: listeners, by event, and Node's
+ *     `shouldUpgradeCallback()`
  * @param {Number} attempts How often to try
  * @private
  */

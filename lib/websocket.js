@@ -26,6 +26,7 @@ const {
   receivePing
 } = require('./halves');
 const {
+  destroySocket,
   endSocket,
   finish,
   isReceivingDone,
@@ -560,7 +561,7 @@ class WebSocket extends EventEmitter {
 
     if (hasConnection(this)) {
       this._readyState = CLOSING;
-      this._socket.destroy();
+      destroySocket(this);
     }
   }
 }
@@ -835,7 +836,7 @@ function sendAfterClose(websocket, data, cb) {
  */
 function hasTypeOnly(options) {
   return (
-    Object.hasOwn(options, 'binary') &&
+    Object.prototype.propertyIsEnumerable.call(options, 'binary') &&
     !('compress' in options || 'fin' in options || 'mask' in options)
   );
 }

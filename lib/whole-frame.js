@@ -84,6 +84,19 @@ class WholeFrame {
   }
 
   /**
+   * Copies the masking key.
+   *
+   * @param {Buffer} chunk The chunk, which has all of the header
+   * @return {(Buffer|null)} The masking key, `null` if there is none
+   * @public
+   */
+  copyKey(chunk) {
+    return this.isMasked
+      ? Buffer.from(chunk.subarray(this.offset - KEY_LENGTH, this.offset))
+      : null;
+  }
+
+  /**
    * Takes the payload, and unmasks it in place as ws does.
    *
    * @param {Buffer} chunk The chunk, which has all of the frame

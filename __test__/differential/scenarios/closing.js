@@ -813,4 +813,81 @@ scenarios.push({
   }
 });
 
+/**
+ * Logs what can be seen of the socket of a connection.
+ *
+ * @param {Function} log The log
+ * @param {String} label What to call it
+ * @param {net.Socket} socket The socket
+ */
+function logSocket(log, label, socket) {
+  for (const name of [
+    'closed',
+    'destroyed',
+    'readable',
+    'readableEnded',
+    'writable',
+    'writableEnded',
+    'writableFinished'
+  ]) {
+    log(`${label}: ${name}`, socket[name]);
+  }
+}
+
+for (const role of ['server', 'client']) {
+  for (const looks of [false, true]) {
+    const how = looks ? ', its socket looked at' : '';
+
+    scenarios.push({
+      title: `terminate() between events${how}, ${role}`,
+      async run(WebSocket, log, t) {
+        const { ws, peer } = await t.end(role, {
+          prepare: (ws) => t.watch(ws, log)
+        });
+        peer.write(peer.frame(1, 'first'));
+        await t.once(ws, 'message');
+        await t.turn(2);
+        ws.send('sent before', (err) => log('callback', err));
+        ws.terminate();
+        log('state', ws.readyState, ws.bufferedAmount);
+        if (looks) logSocket(log, 'terminated', ws._socket);
+        ws.send('sent after', (err) => log('callback', err));
+        ws.terminate();
+        ws.close();
+        process.nextTick(() => log('tick'));
+        setImmediate(() => log('immediate'));
+        await t.over(ws);
+        await t.turn();
+        logSocket(log, 'closed', ws._socket);
+        await peer.closed;
+        peer.report(log);
+      }
+    });
+  }
+}
+
+scenarios.push({
+  title: 'terminate() of connections by a listener of another one',
+  async run(WebSocket, log, t) {
+    const wss = await t.server();
+    const sides = [];
+    for (let i = 0; i < 4; i++) {
+      const connection = t.once(wss, 'connection');
+      const peer = await t.connect(wss.address().port);
+      peer.write(t.request());
+      const [ws] = await connection;
+      ws.on('close', (code) => log('close', i, code, wss.clients.size));
+      ws.on('error', (err) => log('error', i, err));
+      sides.push({ peer, ws });
+    }
+    sides[1].ws.on('message', (data) => {
+      log('message', data);
+      for (const { ws } of sides) ws.terminate();
+      process.nextTick(() => log('tick'));
+    });
+    sides[1].peer.write(sides[1].peer.frame(1, 'now'));
+    for (const { ws } of sides) await t.over(ws);
+  }
+});
+
 module.exports = scenarios;

@@ -90,6 +90,23 @@ const PROGRAMS = {
       ws.close(1000, 'bye');
       process.exit();
     });`,
+  'process.exit() without listeners of the exit event': `${CLIENT}
+    ws.on('open', () => {
+      process.removeAllListeners('exit');
+      ws.send('last words');
+      process.exit(4);
+    });`,
+  'process.exit() in a listener of the exit event that comes first': `${CLIENT}
+    ws.on('open', () => {
+      process.prependListener('exit', () => process.exit(5));
+      ws.send('last words');
+      process.exit(4);
+    });`,
+  'process.reallyExit() right after send()': `${CLIENT}
+    ws.on('open', () => {
+      ws.send('last words');
+      process.reallyExit(6);
+    });`,
   'send() in the exit event': `${CLIENT}
     process.on('exit', () => ws.send('from exit'));
     ws.on('open', () => process.exit());`,
@@ -126,6 +143,18 @@ const PROGRAMS = {
       ws._socket.unref();
     });
     ws.on('close', () => say('never'));`,
+  'unref() of the socket with data that the kernel has not taken': `${CLIENT}
+    ws.on('open', () => {
+      ws._socket.unref();
+      ws.send(Buffer.alloc(20e6), (err) => say('sent', err, ws.bufferedAmount));
+    });`,
+  'unref() of the socket with writes that the kernel has not taken': `${CLIENT}
+    ws.on('open', () => {
+      ws._socket.unref();
+      for (let i = 0; i < 1000; i++) ws._socket.write(Buffer.from([0x8a, 0]));
+      ws.send(Buffer.alloc(20e6));
+      ws._socket.write(Buffer.from([0x8a, 0]), () => say('written'));
+    });`,
   'unref() and ref() of the socket': `${CLIENT}
     ws.on('open', () => {
       ws._socket.unref();

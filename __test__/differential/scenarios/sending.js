@@ -693,4 +693,38 @@ for (const role of ['server', 'client']) {
   });
 }
 
+for (const role of ['server', 'client']) {
+  for (const size of [20000, 30000, 70000]) {
+    scenarios.push({
+      title: `${size} bytes in an array that says it is shorter, ${role}`,
+      async run(WebSocket, log, t) {
+        const { ws, peer } = await t.end(role);
+        class Short extends Uint8Array {
+          get length() {
+            return 5;
+          }
+        }
+        ws.send(new Short(size).fill(2), (err) => log('sent', err));
+        ws.send('last');
+        log('buffered', ws.bufferedAmount);
+        await peer.until(2);
+        peer.report(log);
+      }
+    });
+  }
+
+  scenarios.push({
+    title: `options that are not enumerable, ${role}`,
+    async run(WebSocket, log, t) {
+      const { ws, peer } = await t.end(role);
+      for (const enumerable of [false, true]) {
+        const type = { enumerable, value: true };
+        ws.send('text', Object.defineProperty({}, 'binary', type));
+      }
+      await peer.until(2);
+      peer.report(log);
+    }
+  });
+}
+
 module.exports = scenarios;

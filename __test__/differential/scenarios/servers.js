@@ -744,6 +744,7 @@ for (const [name, value] of [
   ['highWaterMark', 1234],
   ['joinDuplicateHeaders', true],
   ['keepAlive', true],
+  ['maxHeaderSize', 9000],
   ['noDelay', false]
 ]) {
   scenarios.push({
@@ -762,6 +763,39 @@ for (const [name, value] of [
       log('age', req.headers.age, req.joinDuplicateHeaders);
       log('marks', ws._socket.readableHighWaterMark);
       log('marks', ws._socket.writableHighWaterMark);
+    }
+  });
+}
+
+//
+// What keeps a connection out. Some of it is known to newer versions of Node.js only.
+//
+for (const [name, change] of [
+  ['maxHeaderSize', (server) => (server.maxHeaderSize = 100)],
+  ['shouldUpgradeCallback', (it) => (it.shouldUpgradeCallback = () => false)],
+  [
+    'blockList',
+    (server) => {
+      server.blockList = new net.BlockList();
+      server.blockList.addAddress('127.0.0.1');
+    }
+  ],
+  [
+    'onconnection of its handle',
+    (server) => (server._handle.onconnection = (err, handle) => handle.close())
+  ]
+]) {
+  scenarios.push({
+    title: `a client that is kept out by a later ${name} of the HTTP server`,
+    async run(WebSocket, log, t) {
+      const wss = await t.server();
+      wss.on('connection', () => log('connection'));
+      await t.turn(3);
+      change(wss._server);
+      const peer = await t.connect(wss.address().port);
+      peer.write(t.request());
+      await peer.when(() => peer.head !== null);
+      log('answer', `${peer.head}`.split('\r\n')[0]);
     }
   });
 }

@@ -1053,4 +1053,58 @@ scenarios.push(
   }
 );
 
+//
+// What has waited behind a message when an error is found is not emitted.
+//
+for (const isServer of [true, false]) {
+  scenarios.push({
+    title: `Receiver: chunks that wait behind an error, ${isServer ? 'server' : 'client'}`,
+    async run(WebSocket, log, t) {
+      const extensions = {
+        'permessage-deflate': accepted(WebSocket, { isServer })
+      };
+      const receiver = watch(
+        log,
+        new WebSocket.Receiver({ extensions, isServer })
+      );
+      const parts = [
+        frame(1, deflateMessage('compressed'), { mask: isServer, rsv: 4 }),
+        frame(1, Buffer.alloc(2000, 0xff), { mask: isServer }),
+        frame(1, 'after', { mask: isServer }),
+        frame(9, '', { mask: isServer })
+      ];
+      receiver.write(parts[0]);
+      receiver.write(parts[1].subarray(0, 1500));
+      receiver.write(parts[1].subarray(1500));
+      receiver.write(parts[2]);
+      receiver.write(parts[3]);
+      await settle(t, receiver);
+    }
+  });
+
+  scenarios.push({
+    title: `Receiver: short messages in pieces, ${isServer ? 'server' : 'client'}`,
+    async run(WebSocket, log, t) {
+      const receiver = watch(log, new WebSocket.Receiver({ isServer }));
+      const bytes = Buffer.concat([
+        frame(1, 'header and payload', { mask: isServer }),
+        frame(2, Buffer.alloc(300, 'x'), { mask: isServer }),
+        frame(1, Buffer.alloc(1000, 'y'), { mask: isServer }),
+        frame(9, 'ping', { mask: isServer }),
+        frame(1, '\u00e4\u20ac', { mask: isServer })
+      ]);
+      for (const size of [1, 2, 3, 6, 8, 10, 100, 400]) {
+        for (let i = 0; i < bytes.length; i += size) {
+          receiver.write(Buffer.from(bytes.subarray(i, i + size)));
+          if (i % 5 === 0) log('length', receiver._totalPayloadLength);
+        }
+      }
+      const broken = frame(1, Buffer.from([0x61, 0xff]), { mask: isServer });
+      receiver.write(broken.subarray(0, -1));
+      receiver.write(broken.subarray(-1));
+      await settle(t, receiver);
+    }
+  });
+}
+
 module.exports = scenarios;
