@@ -76,7 +76,8 @@ impl Assembly {
             return;
         }
 
-        grow(&mut self.data, piece.len(), left);
+        // As much again as the frames before this one have brought may follow it.
+        grow(&mut self.data, piece.len(), left.max(self.start as u64));
 
         for step in piece.chunks(STEP) {
             let start = self.data.len();
@@ -193,6 +194,22 @@ mod tests {
 
         assert_eq!(data.capacity(), total);
         assert!(growths < 8, "{growths}");
+    }
+
+    #[test]
+    fn grows_geometrically_over_many_fragments() {
+        let mut message = Assembly::default();
+        let mut growths = 0;
+
+        for _ in 0..10_000 {
+            let before = message.data.capacity();
+            message.append(&[0; 100], [0; 4], 0, 100, false);
+            message.end_fragment();
+            growths += usize::from(message.data.capacity() != before);
+            assert!(message.data.capacity() <= 2 * message.data.len());
+        }
+
+        assert!(growths < 16, "{growths}");
     }
 
     #[test]
