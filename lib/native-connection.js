@@ -413,7 +413,7 @@ class NativeConnection extends AsyncResource {
     //
     // What was read after that is nobody's.
     //
-    if (!driver.isAhead(this.id)) this._afterRows(goOn);
+    if (!driver.isAhead(this.id)) this.afterRows(goOn);
   }
 
   /**
@@ -438,7 +438,7 @@ class NativeConnection extends AsyncResource {
       });
     }
 
-    this._afterRows(this._giveDecoder(driver.engine.spill(this.id)));
+    this.afterRows(this._giveDecoder(driver.engine.spill(this.id)));
     this.head = EMPTY_BUFFER;
     return head;
   }
@@ -470,11 +470,21 @@ class NativeConnection extends AsyncResource {
    * handled.
    *
    * @param {Function} fn The function
-   * @private
+   * @public
    */
-  _afterRows(fn) {
-    if (this._hasRows) this.rest = fn;
-    else fn();
+  afterRows(fn) {
+    const { rest } = this;
+
+    if (!this.hasRows) {
+      fn();
+    } else if (rest === null) {
+      this.rest = fn;
+    } else {
+      this.rest = () => {
+        rest();
+        fn();
+      };
+    }
   }
 
   /**
@@ -484,7 +494,7 @@ class NativeConnection extends AsyncResource {
    * @type {Boolean}
    * @private
    */
-  get _hasRows() {
+  get hasRows() {
     return driver.isCurrent(this.id) || driver.isAhead(this.id);
   }
 
@@ -748,7 +758,7 @@ class NativeConnection extends AsyncResource {
     // What somebody has looked at has its own part in that, and what has been read
     // is still delivered.
     //
-    if (this.socket !== null || receiver || sender || this._hasRows) {
+    if (this.socket !== null || receiver || sender || this.hasRows) {
       this.getSocket().destroy();
     } else if (this.isActive) {
       this.isDestroyed = true;

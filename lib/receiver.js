@@ -167,6 +167,11 @@ class Receiver extends Writable {
     this._isEmitting = false;
 
     //
+    // Whether the decoder takes nothing of the chunk because it waits for an answer.
+    //
+    this._isStuck = false;
+
+    //
     // Whether the decoder has decompressed much of a message, and has not come to
     // its end. Then it is the turn of others.
     //
@@ -210,7 +215,16 @@ class Receiver extends Writable {
     this._callback = cb;
     this._chunk = chunk.buffer === HELD.buffer ? NOTHING : chunk;
     this._offset = 0;
-    if (!this._isEmitting) this._run();
+    if (this._isEmitting) return;
+
+    //
+    // What a listener writes comes after what was read before.
+    //
+    if (this._chunk !== NOTHING && this._connection !== null) {
+      this._connection.afterRows(() => this._run());
+    } else {
+      this._run();
+    }
   }
 
   /**
@@ -379,6 +393,11 @@ class Receiver extends Writable {
       }
 
       fragments = null;
+    }
+
+    if (this._isStuck) {
+      this._isStuck = false;
+      this._run();
     }
   }
 
@@ -562,7 +581,7 @@ class Receiver extends Writable {
       }
     } while (this._decode());
 
-    return true;
+    return !this._isStuck;
   }
 
   /**
@@ -814,7 +833,8 @@ class Receiver extends Writable {
     if (this._takeWhole(chunk, this._offset)) return true;
 
     const decoder = this._connection || this._getDecoder();
-    const end = this._feed(decoder, chunk, this._offset);
+    const start = this._offset;
+    const end = this._feed(decoder, chunk, start);
 
     this._offset = inbox.rows[2];
 
@@ -827,9 +847,15 @@ class Receiver extends Writable {
       this._offset = 0;
     }
 
+    //
+    // The decoder has asked who decompresses, in rows that are yet to come here.
+    //
+    this._isStuck =
+      end === ROW && this._offset === start && decoder.isAsking === true;
+
     if (!this._emitSingle(end)) this._collect(end);
 
-    return true;
+    return !this._isStuck;
   }
 
   /**

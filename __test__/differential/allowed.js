@@ -128,6 +128,7 @@ const ALLOWED = [
       '_inflated',
       '_isEmitting',
       '_isInflating',
+      '_isStuck',
       '_offset',
       '_partial'
     ]

@@ -108,9 +108,12 @@ impl Intake {
         self.take_backlog()
     }
 
-    /// Takes back some of those bytes, to be decoded before what comes next.
+    /// Takes back some of those bytes, to be decoded before what is read next.
     pub fn put_back(&mut self, rest: Vec<u8>) {
-        self.backlog = (!rest.is_empty()).then(|| Box::new(rest));
+        match &mut self.backlog {
+            Some(backlog) => backlog.extend(rest),
+            None => self.backlog = (!rest.is_empty()).then(|| Box::new(rest)),
+        }
     }
 
     /// The decoder, with its state, and received bytes not yet decoded.

@@ -399,4 +399,51 @@ for (const action of ['end', 'destroy']) {
   });
 }
 
+//
+// What a listener feeds to the connection comes after what was read before.
+//
+const FEEDS = {
+  'writes to the receiver': (ws, bytes) => ws._receiver.write(bytes),
+  'emits as data of the socket': (ws, bytes) => ws._socket.emit('data', bytes),
+  'puts back into the socket': (ws, bytes) => ws._socket.unshift(bytes)
+};
+
+for (const role of ['server', 'client']) {
+  for (const name of Object.keys(FEEDS)) {
+    for (const isCompressed of [false, true]) {
+      //
+      // Known to come at once.
+      //
+      if (!isCompressed && name !== 'writes to the receiver') continue;
+
+      const kind = isCompressed ? 'a compressed message' : 'messages';
+
+      scenarios.push({
+        title: `a frame that a listener ${name}, before ${kind}, ${role}`,
+        async run(WebSocket, log, t) {
+          const { ws, peer } = await t.end(role, {
+            options: { perMessageDeflate: true },
+            headers: DEFLATE
+          });
+          const frames = [peer.frame(1, 'one')];
+          if (isCompressed) {
+            frames.push(peer.frame(1, deflate('two'), { rsv: 4 }));
+          }
+          frames.push(peer.frame(1, 'three'), peer.frame(1, 'four'));
+          let count = 0;
+          ws.on('message', (data) => {
+            log('message', data);
+            count++;
+          });
+          ws.once('message', () => FEEDS[name](ws, peer.frame(1, 'fed')));
+          peer.write(...frames);
+          await t.poll(() => count > frames.length);
+          peer.write(peer.frame(1, 'last'));
+          await t.poll(() => count > frames.length + 1);
+        }
+      });
+    }
+  }
+}
+
 module.exports = scenarios;
