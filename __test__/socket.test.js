@@ -12,7 +12,7 @@ const WebSocket = require('..');
 
 const { duplexPair } = require('./helpers/duplex');
 const { frame, masked } = require('./helpers/frames');
-const { acceptUpgrade } = require('./helpers/handshake');
+const { acceptUpgrade, upgradeRequest } = require('./helpers/handshake');
 const {
   client,
   closed,
@@ -1101,5 +1101,41 @@ suite('socket', () => {
     peer.send('tapped');
     assert.deepEqual(await received, ['tapped']);
     assert.equal(seen().subarray(2).toString(), 'tapped');
+  });
+
+  it('has one reader if the upgrade is handled late', async (t) => {
+    const COUNT = 100;
+    const server = http.createServer();
+    const wss = new WebSocket.Server({ noServer: true });
+    const upgrade = once(server, 'upgrade');
+
+    await listen(t, server);
+
+    const peer = net.connect(server.address().port, '127.0.0.1');
+
+    t.after(() => peer.destroy());
+    peer.on('error', () => {});
+    peer.write(upgradeRequest());
+
+    for (let i = 0; i < COUNT; i++) {
+      peer.write(masked(2, Buffer.alloc(10_000, i)));
+    }
+
+    const [request, socket, head] = await upgrade;
+
+    //
+    // Then it is full, and Node.js has stopped reading.
+    //
+    await until(() => socket.readableLength >= socket.readableHighWaterMark);
+
+    const seen = [];
+
+    wss.handleUpgrade(request, socket, head, (ws) => {
+      ws.on('message', (data) => seen.push(data[0]));
+      t.after(() => ws.terminate());
+    });
+    assert.equal(socket._handle.reading, false);
+    await until(() => seen.length === COUNT, 'all has arrived');
+    assert.deepEqual(seen, Array.from(Array(COUNT).keys()));
   });
 });

@@ -420,7 +420,8 @@ class NativeConnection extends AsyncResource {
    * Takes the connection away from the engine, so that the stream driver can go
    * on with it.
    *
-   * @return {Buffer} Data that was received with the handshake and not delivered
+   * @return {Object} `head`, data that was received with the handshake and not
+   *     delivered, and `goOn`, to be called when the socket is the stream driver's
    * @public
    */
   spill() {
@@ -438,9 +439,10 @@ class NativeConnection extends AsyncResource {
       });
     }
 
-    this.afterRows(this._giveDecoder(driver.engine.spill(this.id)));
+    const decode = this._giveDecoder(driver.engine.spill(this.id));
+
     this.head = EMPTY_BUFFER;
-    return head;
+    return { head, goOn: () => this.afterRows(decode) };
   }
 
   /**

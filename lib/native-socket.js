@@ -439,7 +439,7 @@ function spill(socket) {
   const connection = socket[kConnection];
   const state = socket._readableState;
   const isAhead = driver.isAhead(connection.id);
-  const head = connection.spill();
+  const { head, goOn: decodeRest } = connection.spill();
 
   driver.stats.spilled++;
   restore(socket);
@@ -453,6 +453,8 @@ function spill(socket) {
     for (const { length } of unsent.list) connection.bytesWritten -= length;
     write(socket, unsent);
   }
+
+  decodeRest();
 
   const goOn = () => {
     if (socket.destroyed) return;

@@ -191,17 +191,18 @@ function take(websocket, socket, head, options) {
 
   if (id === -1) return false;
 
-  if (handle.reading) {
-    handle.reading = false;
-    handle.readStop();
-  }
-
   //
-  // If the upgrade was handled late, more may have been received since.
+  // If the upgrade was handled late, more may have been received since. To take that
+  // has a socket read on that was full.
   //
   const { length } = socket._readableState;
 
   if (length > 0) head = Buffer.concat([head, socket.read(length)]);
+
+  if (handle.reading) {
+    handle.reading = false;
+    handle.readStop();
+  }
 
   //
   // The asynchronous context of a client is the one in which it was created, as
