@@ -157,10 +157,10 @@ for (const action of ['data', 'terminate', 'pause']) {
       );
       b.peer.write(b.peer.frame(1, 'other'));
       await received;
-      await t.sleep(150);
+      await t.sleep(400);
       log('in time');
       a.peer.write(a.peer.frame(1, 'later'));
-      await t.sleep(30);
+      await t.sleep(100);
     }
   });
 }
