@@ -94,6 +94,39 @@ function waitForReader(words) {
   assert.fail('nobody reads');
 }
 
+/**
+ * Makes a text that `fixtures/reader.js` finds in its place.
+ *
+ * @param {Number} number The number of the text
+ * @return {String} The text
+ */
+function numbered(number) {
+  return String(number).padStart(16000, '0');
+}
+
+/**
+ * Opens a connection whose client is in a thread of its own, and reads when it is
+ * told to.
+ *
+ * @param {TestContext} t The context of the test
+ * @return {Promise<Object>} The server's WebSocket, the worker, and the words of
+ *     its signal
+ */
+async function readElsewhere(t) {
+  const { wss } = await serve(t);
+  const signal = new SharedArrayBuffer(12);
+  const connection = once(wss, 'connection');
+  const worker = new Worker(path.join(__dirname, 'fixtures/reader.js'), {
+    workerData: { port: wss.address().port, signal, size: 16004 }
+  });
+
+  t.after(() => worker.terminate());
+
+  const [ws] = await connection;
+
+  return { words: new Int32Array(signal), worker, ws };
+}
+
 suite('full socket', () => {
   for (const [title, send] of [
     ['messages', (ws, text) => ws.send(Buffer.from(text))],
@@ -108,17 +141,7 @@ suite('full socket', () => {
     ]
   ]) {
     it(`keeps ${title} in order if the kernel has room again in the same tick`, async (t) => {
-      const { wss } = await serve(t);
-      const signal = new SharedArrayBuffer(12);
-      const words = new Int32Array(signal);
-      const connection = once(wss, 'connection');
-      const worker = new Worker(path.join(__dirname, 'fixtures/reader.js'), {
-        workerData: { port: wss.address().port, signal, size: 16004 }
-      });
-
-      t.after(() => worker.terminate());
-
-      const [ws] = await connection;
+      const { words, ws, worker } = await readElsewhere(t);
 
       //
       // What its accessors tell is what is left after all that was sent has been
@@ -134,7 +157,7 @@ suite('full socket', () => {
         else received = message.count;
       });
 
-      const sendNext = () => send(ws, String(count++).padStart(16000, '0'));
+      const sendNext = () => send(ws, numbered(count++));
 
       while (state.length === 0 && count < 5000) sendNext();
 
@@ -145,6 +168,37 @@ suite('full socket', () => {
       assert.equal(error, undefined);
     });
   }
+
+  it('calls back in order if a socket that has room again is made a stream', async (t) => {
+    const { words, ws } = await readElsewhere(t);
+    const { _writableState: state } = ws._socket;
+    const order = [];
+    let count = 0;
+
+    const sendNext = () => {
+      const number = count++;
+
+      ws.send(numbered(number), (err) => order.push(err || number));
+    };
+
+    while (state.length === 0 && count < 5000) sendNext();
+
+    assert.ok(state.length > 0, 'the socket is to be full');
+    sendNext();
+    sendNext();
+    assert.ok(
+      ws._socket.writableLength > 0,
+      'two more are to wait in the stream'
+    );
+    waitForReader(words);
+    ws._socket.on('data', () => {});
+    assert.ok(order.length < count, 'nothing is to be called back at once');
+    await until(() => order.length === count, 'all has been called back');
+    assert.deepEqual(
+      order,
+      Array.from({ length: count }, (_, number) => number)
+    );
+  });
 
   for (const [title, write] of [
     ['sendFrame()', (ws, bytes) => ws._sender.sendFrame([bytes])],

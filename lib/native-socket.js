@@ -12,6 +12,7 @@ const binding = require('./binding');
 const driver = require('./native-driver');
 const errnoException = require('./errno-exception');
 const runTicks = require('./run-ticks');
+const { nextTick } = require('./scheduling');
 const { kConnection } = require('./symbols');
 const { nodeMajor } = require('./runtime');
 const { prototype } = net.Socket;
@@ -489,23 +490,27 @@ function spill(socket) {
  * @private
  */
 function write(socket, { list, cb }) {
-  const state = socket._writableState;
+  let isSync = true;
 
   //
-  // If it is written at once, that is no reason to call back at once.
+  // The stream began this write before. If libuv writes it at once, that is no
+  // reason to call back within whatever has changed the socket over.
   //
-  state.sync = true;
+  const done = (err) => {
+    if (isSync) nextTick(cb, err);
+    else cb(err);
+  };
 
   if (list.length === 1) {
-    prototype._write.call(socket, list[0], 'buffer', cb);
+    prototype._write.call(socket, list[0], 'buffer', done);
   } else {
     const chunks = list.map((chunk) => ({ chunk, encoding: 'buffer' }));
 
     chunks.allBuffers = true;
-    prototype._writev.call(socket, chunks, cb);
+    prototype._writev.call(socket, chunks, done);
   }
 
-  state.sync = false;
+  isSync = false;
 }
 
 /**
