@@ -13,6 +13,7 @@ const { CLOSE_TIMEOUT } = require('./constants');
 const { CLOSING, CONNECTING } = require('./ready-states');
 const { acceptKey } = require('./binding');
 const { format, parse } = require('./extension');
+const { remember } = require('./handle-scope');
 
 const kAborted = Symbol('kAborted');
 const PROTOCOL_VERSIONS = [8, 13];
@@ -665,7 +666,7 @@ function toProtocolSet(protocols) {
 function netConnect(options) {
   // For a request this is the path of the URL, for a socket that of a file.
   options.path = options.socketPath;
-  return net.connect(options);
+  return remember(net.connect(options));
 }
 
 /**

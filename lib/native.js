@@ -7,6 +7,7 @@ const NativeListener = require('./native-listener');
 const decoderOptions = require('./decoder-options');
 const driver = require('./native-driver');
 const { EMPTY_BUFFER } = require('./constants');
+const { handleScope } = require('./handle-scope');
 const { kConnection } = require('./symbols');
 const { ownsHandle } = require('./socket-reader');
 
@@ -205,12 +206,13 @@ function take(websocket, socket, head, options) {
   }
 
   //
-  // The asynchronous context of a client is the one in which it was created, as
-  // for the handle of a socket that it opens. That of a server's connection is
-  // empty.
+  // The asynchronous context of a server's connection is empty.
   //
-  const create = () => new NativeConnection(id, socket, websocket, head);
-  const connection = websocket._isServer ? driver.inRoot(create) : create();
+  const connection = driver.inRoot(
+    () => new NativeConnection(id, socket, websocket, head)
+  );
+
+  if (!websocket._isServer) connection.runInAsyncScope = handleScope(socket);
 
   driver.targets[id] = connection;
   websocket[kConnection] = connection;

@@ -1,6 +1,6 @@
 'use strict';
 
-const { AsyncLocalStorage } = require('async_hooks');
+const { AsyncLocalStorage, executionAsyncId } = require('async_hooks');
 const { EventEmitter } = require('events');
 const http = require('http');
 
@@ -827,6 +827,47 @@ scenarios.push(
       await t.turn(2);
     }
   },
+  ...['bound', 'open', 'upgrade'].map((event) => ({
+    title: `the asynchronous context of a client's events, ${event}`,
+    async run(WebSocket, log, t) {
+      const als = new AsyncLocalStorage();
+      const port = await t.rawServer(async (peer, head) => {
+        peer.write(t.answer(head));
+        peer.write(peer.frame(1, 'a'), peer.frame(9, 'b'));
+        await peer.fence();
+        peer.write(peer.frame(1, 'c'), peer.frame(8, ''));
+      });
+      await als.run('creation', async () => {
+        const ws = t.client(`ws://127.0.0.1:${port}/`, {
+          finishRequest(request) {
+            const [listener] = request.listeners('upgrade');
+            request.removeListener('upgrade', listener);
+            request.on('upgrade', (...args) => {
+              if (event === 'bound') als.run(event, listener, ...args);
+              else listener(...args);
+            });
+            request.end();
+          }
+        });
+        const closed = t.once(ws, 'close');
+        ws.on('open', () => {
+          log('open', als.getStore());
+        });
+        ws.on(event, () => als.enterWith(event));
+        for (const name of ['message', 'ping', 'close']) {
+          ws.on(name, () => {
+            const { _handle: handle } = ws._socket || {};
+            log(
+              name,
+              als.getStore(),
+              handle && handle.getAsyncId() === executionAsyncId()
+            );
+          });
+        }
+        await closed;
+      });
+    }
+  })),
   {
     title: 'captureRejections of a WebSocketServer',
     async run(WebSocket, log, t) {
