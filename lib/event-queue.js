@@ -12,9 +12,7 @@ class EventQueue {
   constructor() {
     this._list = [];
     this._from = 0;
-
-    /** How many bytes the payloads have. */
-    this.bytes = 0;
+    this._bytes = 0;
   }
 
   /**
@@ -27,6 +25,15 @@ class EventQueue {
   }
 
   /**
+   * How many bytes the payloads have of all events but the first.
+   *
+   * @type {Number}
+   */
+  get bytesBehind() {
+    return this.isEmpty ? 0 : this._bytes - this._list[this._from].data.length;
+  }
+
+  /**
    * Adds an event.
    *
    * @param {Object} event The event
@@ -34,7 +41,7 @@ class EventQueue {
    */
   push(event) {
     this._list.push(event);
-    this.bytes += event.data.length;
+    this._bytes += event.data.length;
   }
 
   /**
@@ -46,7 +53,7 @@ class EventQueue {
   shift() {
     const event = this._list[this._from++];
 
-    this.bytes -= event.data.length;
+    this._bytes -= event.data.length;
     if (this.isEmpty) {
       this._list = [];
       this._from = 0;

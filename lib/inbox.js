@@ -20,17 +20,17 @@ const PONG = 6;
 const CLOSE = 7;
 const ERROR = 8;
 const WHO_INFLATES = 9;
-const END = 10;
-const FAILED = 11;
-const WRITABLE = 12;
-const UPGRADE = 13;
-const HAND_OVER = 14;
-const LISTENER_FAILED = 15;
+const INFLATED = 10;
+const END = 11;
+const FAILED = 12;
+const WRITABLE = 13;
+const UPGRADE = 14;
+const HAND_OVER = 15;
+const LISTENER_FAILED = 16;
 
-const COMPRESSED = 1;
-const OWNED = 2;
-const FIN = 4;
-const IS_BINARY = 8;
+const OWNED = 1;
+const FIN = 2;
+const IS_BINARY = 4;
 const RANGE_ERROR = 1 << 16;
 
 /** Words in a row; the first row of the memory is a header. */
@@ -205,7 +205,6 @@ class Inbox {
 module.exports = {
   BINARY,
   CLOSE,
-  COMPRESSED,
   COMPRESSED_FRAME,
   END,
   ERROR,
@@ -213,6 +212,7 @@ module.exports = {
   FIN,
   FRAGMENTS,
   HAND_OVER,
+  INFLATED,
   IS_BINARY,
   Inbox,
   LISTENER_FAILED,

@@ -12,7 +12,6 @@ const errnoException = require('./errno-exception');
 const {
   BINARY,
   CLOSE,
-  COMPRESSED,
   END,
   FAILED,
   FRAGMENTS,
@@ -668,13 +667,11 @@ class NativeConnection extends AsyncResource {
 
     switch (word & 0xff) {
       case TEXT:
-        if ((word >>> 8) & COMPRESSED) return false;
         emitMessage(websocket, inbox.payload(i), false);
         return true;
       case BINARY: {
         const type = websocket._binaryType;
 
-        if ((word >>> 8) & COMPRESSED) return false;
         if (type !== 'nodebuffer' && type !== 'arraybuffer') return false;
 
         emitMessage(websocket, convert(type, inbox.payload(i), null), true);
@@ -685,7 +682,6 @@ class NativeConnection extends AsyncResource {
         // Nobody asks for them, so the message that follows is like any other.
         //
         return (
-          ((inbox.rows[i + ROW + 1] >>> 8) & COMPRESSED) === 0 &&
           websocket._binaryType !== 'fragments' &&
           websocket._binaryType !== 'blob'
         );

@@ -14,17 +14,18 @@ const emitMessage = require('./emit-message');
 const inflation = require('./inflation');
 const originals = require('./originals');
 const { BINARY_TYPES, kWebSocket } = require('./constants');
+const { CLOSED } = require('./ready-states');
 const { convert } = require('./binary-message');
 const { isValidUTF8 } = require('./validation');
 const { setImmediate } = require('./scheduling');
 const {
   BINARY,
   CLOSE,
-  COMPRESSED,
   COMPRESSED_FRAME,
   ERROR,
   FIN,
   FRAGMENTS,
+  INFLATED,
   IS_BINARY,
   Inbox,
   PING,
@@ -78,10 +79,10 @@ const NOTHING = HELD.subarray(0, 0);
 const inbox = new Inbox();
 
 /**
- * How many turns of the event loop pass before a compressed message is emitted.
- * It is decompressed already, but with ws that takes three trips to the thread
- * pool, and programs can tell: by what else happens meanwhile, such as the end
- * of the connection.
+ * How many turns of the event loop pass for each frame of a compressed message. It
+ * is decompressed already, but with ws that takes three trips to the thread pool,
+ * and programs can tell: by what else happens meanwhile, such as the end of the
+ * connection.
  */
 const INFLATING_TURNS = 3;
 
@@ -370,7 +371,7 @@ class Receiver extends Writable {
 
       if (
         this._callback === null &&
-        this._isDue(kind, detail) &&
+        this._isDue(kind) &&
         !this._isTooLong(kind, data)
       ) {
         try {
@@ -387,7 +388,10 @@ class Receiver extends Writable {
         if (this._callback === null || bytes !== 0) {
           this._hold(bytes);
           bytes = 0;
-        } else if (this._held.bytes > MOST_HELD && !this.writableNeedDrain) {
+        } else if (
+          this._held.bytesBehind > MOST_HELD &&
+          !this.writableNeedDrain
+        ) {
           this._hold(HELD.length);
         }
       }
@@ -413,10 +417,7 @@ class Receiver extends Writable {
    */
   _keep(kind, detail, data, fragments) {
     this._held.push({ kind, detail, data, fragments });
-
-    if (kind <= BINARY && (detail & COMPRESSED) !== 0) {
-      inflation.add(data.length);
-    }
+    if (kind === INFLATED) inflation.add(detail);
   }
 
   /**
@@ -456,18 +457,15 @@ class Receiver extends Writable {
    * Whether an event is to be emitted in the tick in which its turn comes.
    *
    * @param {Number} kind The kind of the row
-   * @param {Number} detail The detail of the row
    * @return {Boolean} `true` if it is
    * @private
    */
-  _isDue(kind, detail) {
+  _isDue(kind) {
     if (kind === CLOSE) return true;
 
     return (
       this._allowSynchronousEvents &&
-      (kind <= BINARY
-        ? (detail & COMPRESSED) === 0
-        : kind === PING || kind === PONG)
+      (kind <= BINARY || kind === PING || kind === PONG)
     );
   }
 
@@ -567,6 +565,8 @@ class Receiver extends Writable {
         if (!this._process()) return false;
       }
 
+      this._state = GET_INFO;
+
       //
       // The engine does not wait: what it has of a connection is decoded now.
       //
@@ -599,7 +599,14 @@ class Receiver extends Writable {
       return false;
     }
 
-    if (this._isDue(kind, detail)) {
+    //
+    // Text that had to be decompressed has waited long enough.
+    //
+    const isLate = this._state === INFLATING && kind === TEXT;
+
+    this._state = GET_INFO;
+
+    if (isLate || this._isDue(kind)) {
       this._emit(kind, detail, data, event.fragments);
       return true;
     }
@@ -613,9 +620,9 @@ class Receiver extends Writable {
       this._decompress(detail, data);
     } else if (kind === ERROR) {
       this._callback(this._toError(new Fault(detail, data)));
-    } else if (kind <= BINARY && (detail & COMPRESSED) !== 0) {
+    } else if (kind === INFLATED) {
       this._state = INFLATING;
-      this._defer(event, INFLATING_TURNS);
+      this._goOnLater(INFLATING_TURNS);
     } else {
       this._state = DEFER_EVENT;
       this._defer(
@@ -624,8 +631,7 @@ class Receiver extends Writable {
               kind: CONVERTED,
               data: convert(this._binaryType, data, event.fragments)
             }
-          : event,
-        1
+          : event
       );
     }
 
@@ -744,29 +750,48 @@ class Receiver extends Writable {
       this._emit(BINARY, 0, data, fragments);
     } else {
       this._state = DEFER_EVENT;
-      this._defer(
-        { kind: CONVERTED, data: convert(this._binaryType, data, fragments) },
-        1
-      );
+      this._defer({
+        kind: CONVERTED,
+        data: convert(this._binaryType, data, fragments)
+      });
     }
 
     return null;
   }
 
   /**
-   * Emits an event in a later turn of the event loop, and goes on from there.
+   * Goes on in a later turn of the event loop, unless the connection is closed by
+   * then: with ws that has closed the decompressor, too.
    *
-   * @param {Object} event The event
    * @param {Number} turns How many turns to wait
    * @private
    */
-  _defer(event, turns) {
+  _goOnLater(turns) {
     setImmediate(() => {
-      if (turns > 1) {
-        this._defer(event, turns - 1);
-        return;
-      }
+      if (turns > 1) this._goOnLater(turns - 1);
+      else if (!this._isClosed) this._run();
+    });
+  }
 
+  /**
+   * Whether this belongs to a connection that is closed.
+   *
+   * @type {Boolean}
+   */
+  get _isClosed() {
+    const websocket = this[kWebSocket];
+
+    return websocket !== undefined && websocket.readyState === CLOSED;
+  }
+
+  /**
+   * Emits an event in the next turn of the event loop, and goes on from there.
+   *
+   * @param {Object} event The event
+   * @private
+   */
+  _defer(event) {
+    setImmediate(() => {
       try {
         this._emit(event.kind, event.detail, event.data, event.fragments);
       } catch (thrown) {
@@ -1034,7 +1059,7 @@ class Receiver extends Writable {
     const kind = rows[i + 1] & 0xff;
     const detail = rows[i + 1] >>> 8;
 
-    if (!this._isDue(kind, detail)) return false;
+    if (!this._isDue(kind)) return false;
 
     const data = inbox.payload(i);
     const fragments =

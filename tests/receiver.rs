@@ -332,6 +332,31 @@ fn corrupt_compressed_data_is_zlibs_error() {
 }
 
 #[test]
+fn what_is_found_by_decompressing_is_told_apart_from_what_is_not() {
+    let mut fragment = vec![];
+    Deflater::new(9, 15, false).compress(b"\xff", false, &mut fragment);
+    let begun = frame_with_rsv1(Opcode::Text, false, true, None, &fragment);
+    let cases: [(&[u8], usize); 4] = [
+        // Not UTF-8, corrupt, an opcode that can't come, a control frame.
+        (b"\x80\x00", 2),
+        (b"\x80\x05\x00\x00\x00\x00\x00", 2),
+        (b"\x82\x00", 1),
+        (b"\x88\x01x", 1),
+    ];
+
+    for (rest, inflated) in cases {
+        let mut sink = Recorder::default();
+        feed(
+            &mut Receiver::new(DEFLATE),
+            &[&begun, rest].concat(),
+            &mut sink,
+        );
+        assert!(matches!(&sink.events[..], [Seen::Error(_)]), "{rest:x?}");
+        assert_eq!(sink.inflated, inflated, "{rest:x?}");
+    }
+}
+
+#[test]
 fn reads_the_examples_of_the_rfc() {
     // Section 5.7.
     let key = [0x37, 0xfa, 0x21, 0x3d];

@@ -34,8 +34,8 @@ const SLAB_RESERVE: usize = 2 * 1024;
 /// What the head of a request takes at the most, with the answer to its key.
 const MAX_HEAD: usize = MAX_PLAIN_HEAD + 64;
 
-/// Rows kept free: what one frame can produce at the most (fragments, message)
-/// and what one connection can add after it (end or failure, writable).
+/// Rows kept free: what one frame can produce at the most (inflated, fragments,
+/// message) and what one connection can add after it (end or failure, writable).
 const ROW_RESERVE: usize = 6;
 
 /// What a row says; the values are shared with JavaScript.
@@ -45,7 +45,7 @@ pub enum RowKind {
     /// `length` bytes were read; the rows up to the next of this kind came
     /// with them.
     Read = 0,
-    /// A text message; detail: [`COMPRESSED`], [`OWNED`].
+    /// A text message; detail: [`OWNED`].
     Text = 1,
     /// A binary message; detail as for text.
     Binary = 2,
@@ -68,36 +68,40 @@ pub enum RowKind {
     /// The reader has to say whether it decompresses, or the decoder does;
     /// the decoder waits for that.
     WhoInflates = 9,
+    /// A frame of a compressed message has been decompressed, which may have been
+    /// quicker than the reader wants; detail: how many bytes that gave, up to
+    /// [`MOST_DETAIL`].
+    Inflated = 10,
     /// The peer has ended its side of the stream.
-    End = 10,
+    End = 11,
     /// Reading failed; `length` is the errno.
-    Failed = 11,
+    Failed = 12,
     /// The kernel takes bytes again.
-    Writable = 12,
+    Writable = 13,
     /// A connection that a listener accepted asks for an upgrade; it waits for
     /// what is done about it. The payload, which lies among the heads, is the
     /// request's head and, in the last 28 bytes, the `Sec-WebSocket-Accept` that
     /// answers it; detail: the listener.
-    Upgrade = 13,
+    Upgrade = 14,
     /// A listener accepted a connection that is not served here; `length` is
     /// its descriptor, which is the reader's. The row's connection is the
     /// listener.
-    HandOver = 14,
+    HandOver = 15,
     /// A listener accepts no more; `length` is the errno. The row's connection
     /// is the listener.
-    ListenerFailed = 15,
+    ListenerFailed = 16,
 }
 
-/// Detail bit of a message that arrived compressed.
-pub const COMPRESSED: u32 = 1;
 /// Detail bit: `offset` is an index into the owned payloads, not the slab.
-pub const OWNED: u32 = 2;
+pub const OWNED: u32 = 1;
 /// Detail bit of a compressed frame that ends its message.
-pub const FIN: u32 = 4;
+pub const FIN: u32 = 2;
 /// Detail bit of a compressed frame of a binary message.
-pub const BINARY: u32 = 8;
+pub const BINARY: u32 = 4;
 /// Detail bit of an error that is a `RangeError` in JavaScript.
 pub const RANGE_ERROR: u32 = 1 << 16;
+/// The largest detail.
+pub const MOST_DETAIL: u32 = 0xff_ffff;
 
 /// A payload beside the slab.
 #[derive(Debug)]
@@ -331,7 +335,6 @@ impl Sink for Inbox<'_> {
             Event::Message {
                 payload,
                 binary,
-                compressed,
                 fragments,
             } => {
                 let kind = if binary {
@@ -339,9 +342,8 @@ impl Sink for Inbox<'_> {
                 } else {
                     RowKind::Text
                 };
-                let detail = if compressed { COMPRESSED } else { 0 };
                 if fragments.is_empty() {
-                    self.payload(kind, detail, payload);
+                    self.payload(kind, 0, payload);
                     return;
                 }
                 // The fragments' lengths go first, but a reserved payload
@@ -355,8 +357,8 @@ impl Sink for Inbox<'_> {
                 let lengths = fragments.iter().flat_map(|len| len.to_ne_bytes());
                 self.bytes(RowKind::Fragments, 0, lengths.collect());
                 match payload {
-                    Payload::Reserved(length) => self.row(kind, detail, start, length),
-                    payload => self.payload(kind, detail, payload),
+                    Payload::Reserved(length) => self.row(kind, 0, start, length),
+                    payload => self.payload(kind, 0, payload),
                 }
             }
             Event::Compressed {
@@ -368,6 +370,10 @@ impl Sink for Inbox<'_> {
                 self.payload(RowKind::CompressedFrame, detail, payload);
             }
             Event::WhoInflates => self.row(RowKind::WhoInflates, 0, 0, 0),
+            Event::Inflated(len) => {
+                let detail = u32::try_from(len).map_or(MOST_DETAIL, |len| len.min(MOST_DETAIL));
+                self.row(RowKind::Inflated, detail, 0, 0);
+            }
             Event::Ping(payload) => self.payload(RowKind::Ping, 0, payload),
             Event::Pong(payload) => self.payload(RowKind::Pong, 0, payload),
             Event::Close { code, reason } => self.payload(RowKind::Close, code.into(), reason),
@@ -405,14 +411,12 @@ mod tests {
         inbox.event(Event::Message {
             payload: Payload::Owned(vec![7; SMALL + 1]),
             binary: true,
-            compressed: true,
             fragments: &[SMALL as u32, 1],
         });
         assert_eq!((inbox.len(), inbox.used()), (3, 10));
         assert_eq!(rows[..4], [3, RowKind::Ping as u32, 0, 2]);
         assert_eq!(rows[4..8], [3, RowKind::Fragments as u32, 2, 8]);
-        let detail = (COMPRESSED | OWNED) << 8;
-        let message = [3, RowKind::Binary as u32 | detail, 0, SMALL as u32 + 1];
+        let message = [3, RowKind::Binary as u32 | OWNED << 8, 0, SMALL as u32 + 1];
         assert_eq!(rows[8..12], message);
         assert_eq!(&slab[..2], b"hi");
         assert_eq!(owned.len(), 1);

@@ -73,8 +73,6 @@ pub enum Event<'a> {
         payload: Payload,
         /// Binary data; otherwise text.
         binary: bool,
-        /// Whether it came compressed.
-        compressed: bool,
         /// The lengths of its non-empty fragments, when it had several frames;
         /// otherwise empty.
         fragments: &'a [u32],
@@ -90,6 +88,9 @@ pub enum Event<'a> {
         /// Whether the message is binary data; otherwise text.
         binary: bool,
     },
+    /// A frame of a compressed message has been decompressed here, the last part of
+    /// it to this many bytes. What that has led to, a message or an error, is next.
+    Inflated(usize),
     /// The first compressed frame is next, and the receiver was told to
     /// [ask](super::receiver::Receiver::asking) who decompresses. Nothing
     /// follows before the answer.

@@ -38,7 +38,6 @@ impl Found {
         Event::Message {
             payload: Payload::Reserved(self.end - self.start),
             binary: !self.text,
-            compressed: false,
             fragments: &[],
         }
     }

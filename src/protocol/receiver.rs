@@ -559,7 +559,6 @@ impl Receiver {
                 sink.event(Event::Message {
                     payload: Payload::Reserved(piece.len()),
                     binary: frame.opcode == Opcode::Binary,
-                    compressed: false,
                     fragments: &[],
                 });
                 return Ok(());
@@ -637,7 +636,6 @@ impl Receiver {
         sink.event(Event::Message {
             payload,
             binary: opcode == Opcode::Binary,
-            compressed: self.compressed,
             fragments: &fragments,
         });
         Ok(())

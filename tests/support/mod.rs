@@ -109,6 +109,8 @@ pub struct Recorder {
     smallest_memory: Option<usize>,
     /// How many payloads came in memory of this sink.
     pub in_memory: usize,
+    /// How many frames have been decompressed since the last message.
+    pub inflated: usize,
     /// How often it was asked who decompresses.
     pub questions: usize,
     /// Whether an answer is due.
@@ -208,9 +210,13 @@ impl Sink for Recorder {
 
     fn event(&mut self, event: Event<'_>) {
         assert!(!self.is_full(), "an event for a full sink");
-        self.taken += 1;
+        self.taken += usize::from(!matches!(event, Event::Inflated(_)));
 
         let seen = match event {
+            Event::Inflated(_) => {
+                self.inflated += 1;
+                return;
+            }
             Event::WhoInflates => {
                 self.questions += 1;
                 self.asked = true;
@@ -228,12 +234,11 @@ impl Sink for Recorder {
             Event::Message {
                 payload,
                 binary,
-                compressed,
                 fragments,
             } => Seen::Message {
                 data: self.content(payload),
                 binary,
-                compressed,
+                compressed: std::mem::take(&mut self.inflated) > 0,
                 fragments: fragments.to_vec(),
             },
             Event::Ping(payload) => Seen::Ping(self.content(payload)),

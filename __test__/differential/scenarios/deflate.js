@@ -229,6 +229,55 @@ for (const role of ['server', 'client']) {
         await t.over(ws);
       }
     },
+    ...Object.entries({
+      'too long': (peer) => [
+        peer.frame(1, deflate(Buffer.alloc(2000)), { rsv: 4 })
+      ],
+      corrupt: (peer) => [peer.frame(1, Buffer.from([6]), { rsv: 4 })],
+      'not UTF-8': (peer) => [
+        peer.frame(1, deflate(Buffer.from([255])), { rsv: 4 })
+      ],
+      'corrupt in the second frame': (peer) => [
+        peer.frame(1, deflate(Buffer.from('x')), { fin: false, rsv: 4 }),
+        peer.frame(9, 'between'),
+        peer.frame(0, Buffer.from([6]))
+      ],
+      'cut off by a close frame': (peer) => [
+        peer.frame(1, deflate(Buffer.from('x')), { fin: false, rsv: 4 }),
+        peer.closeFrame(1001, 'bye')
+      ],
+      'cut off by another': (peer) => [
+        peer.frame(1, deflate(Buffer.from('x')), { fin: false, rsv: 4 }),
+        peer.frame(1, 'y')
+      ]
+    }).flatMap(([what, frames]) =>
+      ['uncompressed', 'compressed'].flatMap((first) =>
+        ['reply', 'terminate'].map((act) => ({
+          title: `a message that is ${what} behind one that is ${first}, ${act}, ${role}`,
+          async run(WebSocket, log, t) {
+            const { ws, peer } = await t.end(role, {
+              options: { perMessageDeflate: true, maxPayload: 1000 },
+              headers: { 'Sec-WebSocket-Extensions': 'permessage-deflate' },
+              prepare: (ws) => t.watch(ws, log)
+            });
+            ws.on('message', async () => {
+              await null;
+              if (act === 'terminate') ws.terminate();
+              else ws.send('reply');
+            });
+            peer.write(
+              first === 'compressed'
+                ? peer.frame(1, deflate(Buffer.from('a')), { rsv: 4 })
+                : peer.frame(1, 'a'),
+              ...frames(peer)
+            );
+            await t.over(ws);
+            await t.turn(5);
+            peer.report(log);
+          }
+        }))
+      )
+    ),
     {
       title: `replies to compressed messages, ${role}`,
       async run(WebSocket, log, t) {

@@ -100,14 +100,25 @@ impl Receiver {
             return Ok(());
         }
 
-        match self.inflate(partial.as_deref().unwrap_or(piece), sink)? {
+        match self.inflate(partial.as_deref().unwrap_or(piece), sink) {
             // Of no bytes next to nothing comes.
-            Progress::At(used) if !piece.is_empty() => {
+            Ok((Progress::At(used), _)) if !piece.is_empty() => {
                 self.inflate_later(partial.unwrap_or_else(|| piece.to_vec()), used);
                 Ok(())
             }
-            _ => self.end_of_data_frame(sink),
+            result => self.inflated(result.map(|(_, len)| len), sink),
         }
+    }
+
+    /// Takes note that a frame's payload has been decompressed, or could not be.
+    fn inflated<S: Sink>(
+        &mut self,
+        result: Result<usize, ProtocolError>,
+        sink: &mut S,
+    ) -> Result<(), ProtocolError> {
+        sink.event(Event::Inflated(result.as_ref().copied().unwrap_or(0)));
+        result?;
+        self.end_of_data_frame(sink)
     }
 
     /// Keeps a frame's payload, of which `inflated` bytes have been decompressed.
@@ -124,19 +135,26 @@ impl Receiver {
         let data = std::mem::take(&mut parts.partial);
         let start = std::mem::take(&mut parts.inflated);
 
-        if let Progress::At(used) = self.inflate(&data[start..], sink)? {
-            self.inflate_later(data, start + used);
-            return Ok(false);
+        match self.inflate(&data[start..], sink) {
+            Ok((Progress::At(used), _)) => {
+                self.inflate_later(data, start + used);
+                Ok(false)
+            }
+            result => {
+                self.inflated(result.map(|(_, len)| len), sink)?;
+                self.end_of_frame();
+                Ok(true)
+            }
         }
-
-        self.end_of_data_frame(sink)?;
-        self.end_of_frame();
-        Ok(true)
     }
 
     /// Decompresses a frame's payload, or what is left of it, to the current
-    /// message, as much of it as is its share.
-    fn inflate<S: Sink>(&mut self, data: &[u8], sink: &mut S) -> Result<Progress, ProtocolError> {
+    /// message, as much of it as is its share, and tells how many bytes that gave.
+    fn inflate<S: Sink>(
+        &mut self,
+        data: &[u8],
+        sink: &mut S,
+    ) -> Result<(Progress, usize), ProtocolError> {
         let Some(config) = self.config.inflate else {
             return Err(ProtocolError::UnexpectedRsv1);
         };
@@ -157,12 +175,13 @@ impl Receiver {
             &mut message.data,
         )?;
 
-        sink.spend(message.data.len() - start);
+        let len = message.data.len() - start;
+        sink.spend(len);
         if text {
             message.check_text();
         }
 
-        Ok(progress)
+        Ok((progress, len))
     }
 
     /// Collects the pieces of a payload that is needed as a whole. `None` while
