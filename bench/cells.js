@@ -275,6 +275,11 @@ const cells = [
   ...['server', 'noServer', 'unix'].flatMap((mode) =>
     messageCells.map((cell) => serverCell(mode, cell))
   ),
+  // Node.js accepts these connections, which is most of the work.
+  ...['server', 'noServer'].map((mode) => ({
+    ...serverCell(mode, connectCell),
+    targets: { rate: 1 }
+  })),
   ...httpsCells(),
   clientCell(
     'receive',
