@@ -456,7 +456,7 @@ class NativeConnection extends AsyncResource {
   _giveDecoder(decoder) {
     const { _receiver: receiver } = this.websocket;
 
-    receiver._decoder = decoder;
+    receiver._decoder.adopt(decoder);
     return () => {
       if (decoder.isAsking) return;
 

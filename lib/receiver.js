@@ -2,18 +2,17 @@
 
 const { Writable } = require('stream');
 
+const ChunkDecoder = require('./chunk-decoder');
 const EventQueue = require('./event-queue');
 const Fault = require('./fault');
 const InflatedMessage = require('./inflated-message');
-const PartialMessage = require('./partial-message');
 const PerMessageDeflate = require('./permessage-deflate');
-const WholeFrame = require('./whole-frame');
 const binding = require('./binding');
 const decoderOptions = require('./decoder-options');
 const emitMessage = require('./emit-message');
 const inflation = require('./inflation');
 const originals = require('./originals');
-const { BINARY_TYPES, kWebSocket } = require('./constants');
+const { BINARY_TYPES, EMPTY_BUFFER, kWebSocket } = require('./constants');
 const { CLOSED } = require('./ready-states');
 const { convert } = require('./binary-message');
 const { isValidUTF8 } = require('./validation');
@@ -27,7 +26,6 @@ const {
   FRAGMENTS,
   INFLATED,
   IS_BINARY,
-  Inbox,
   PING,
   PONG,
   ROW,
@@ -38,30 +36,11 @@ const {
 /** The decoder stands in for these, and for no others. */
 const { decompress, _decompress } = PerMessageDeflate.prototype;
 
-/** Bits of what its `feed()` returns, above the number of rows. */
-const BETWEEN_FRAMES = 1 << 16;
-const IS_INFLATING = 1 << 17;
-const COUNT = 0xffff;
-
-/**
- * Up to so many bytes of masked frames are looked at here: calling the decoder
- * takes longer than what it would do with them. What is not masked needs nothing
- * done to it, so there the number does not matter.
- */
-const SHORT = 384;
-
-/**
- * From so many bytes on a message is put together here, also if it is not the first
- * of a chunk. Of shorter ones the decoder takes many at once.
- */
-const LONG = 16 * 1024;
-
 /** A binary message that is to wait, of the type that it has when it comes. */
 const CONVERTED = -1;
 
 const INVALID_UTF8 = Fault.named('InvalidUtf8');
 const TOO_LONG = Fault.named('UnsupportedMessageLength');
-const TOO_MANY_CHUNKS = Fault.named('TooManyBufferedChunks');
 
 const GET_INFO = 0;
 const INFLATING = 5;
@@ -73,10 +52,6 @@ const DEFER_EVENT = 6;
  * it holds too much.
  */
 const HELD = Buffer.alloc(64 * 1024);
-const NOTHING = HELD.subarray(0, 0);
-
-/** Used by all receivers in turn: rows are read before anything is emitted. */
-const inbox = new Inbox();
 
 /**
  * How many turns of the event loop pass for each frame of a compressed message. It
@@ -136,29 +111,16 @@ class Receiver extends Writable {
     this._skipUTF8Validation = !!options.skipUTF8Validation;
     this[kWebSocket] = undefined;
 
-    this._decoder = null;
     this._connection = null;
-
-    //
-    // The decoder, if it is known to be between two messages, so that a message
-    // may pass it by. There is none at first, and that may be passed by, too.
-    //
-    this._idleDecoder = null;
-
-    //
-    // A message that is put together here because only its beginning has come.
-    //
-    this._partial = null;
+    this._decoder = new ChunkDecoder(this);
 
     this._errored = false;
     this._state = GET_INFO;
 
     //
-    // What is being worked off: a chunk from `_offset` on, the events that were
-    // decoded but not emitted yet, and the callback of the pending write.
+    // The events that were decoded but not emitted yet, and the callback of the
+    // pending write.
     //
-    this._chunk = NOTHING;
-    this._offset = 0;
     this._held = new EventQueue();
     this._callback = null;
 
@@ -166,17 +128,6 @@ class Receiver extends Writable {
     // Whether an event is being emitted outside of a write.
     //
     this._isEmitting = false;
-
-    //
-    // Whether the decoder takes nothing of the chunk because it waits for an answer.
-    //
-    this._isStuck = false;
-
-    //
-    // Whether the decoder has decompressed much of a message, and has not come to
-    // its end. Then it is the turn of others.
-    //
-    this._isInflating = false;
 
     //
     // The message that the extension decompresses, if it is asked.
@@ -190,13 +141,9 @@ class Receiver extends Writable {
    * @type {Number}
    */
   get _totalPayloadLength() {
-    if (this._connection !== null) {
-      return this._connection.totalPayloadLength();
-    }
-
-    if (this._partial !== null) return this._partial.data.length;
-
-    return this._decoder === null ? 0 : this._decoder.totalPayloadLength;
+    return this._connection === null
+      ? this._decoder.totalPayloadLength
+      : this._connection.totalPayloadLength();
   }
 
   /**
@@ -213,15 +160,16 @@ class Receiver extends Writable {
     //
     if (this._errored) return;
 
+    const isHeld = chunk.buffer === HELD.buffer;
+
     this._callback = cb;
-    this._chunk = chunk.buffer === HELD.buffer ? NOTHING : chunk;
-    this._offset = 0;
+    this._decoder.begin(isHeld ? EMPTY_BUFFER : chunk);
     if (this._isEmitting) return;
 
     //
     // What a listener writes comes after what was read before.
     //
-    if (this._chunk !== NOTHING && this._connection !== null) {
+    if (!isHeld && this._connection !== null) {
       this._connection.afterRows(() => this._run());
     } else {
       this._run();
@@ -251,9 +199,8 @@ class Receiver extends Writable {
   }
 
   /**
-   * Takes a chunk in memory that is used again: by the next chunk, which may come
-   * while a listener runs. So nothing of it is left there when something is emitted.
-   * The stream is passed by where it would only take time; see `canTake`.
+   * Takes a chunk in memory that is used again. The stream is passed by where it
+   * would only take time; see `canTake`.
    *
    * @param {Buffer} memory The memory, which begins with the chunk
    * @param {Number} length The length of the chunk
@@ -261,75 +208,7 @@ class Receiver extends Writable {
    * @public
    */
   take(memory, length) {
-    const frame =
-      this._partial === null ? this._findWhole(memory, 0, length) : null;
-
-    if (frame !== null && frame.end === length) {
-      const data = frame.copy(memory, !this._skipUTF8Validation);
-
-      if (data !== null) {
-        this._emitAlone(frame.kind, 0, data, null);
-        return true;
-      }
-    }
-
-    const chunk = memory.subarray(0, length);
-
-    if (this._takePart(chunk, frame)) return true;
-
-    return frame === null && this._partial === null && !inflation.isMuch()
-      ? this._takeDecoded(chunk)
-      : this.write(Buffer.from(chunk));
-  }
-
-  /**
-   * Takes a chunk that is part of a message which is put together here, and not the
-   * last one.
-   *
-   * @param {Buffer} chunk The chunk
-   * @param {WholeFrame} [frame] The frame that it begins with, if it is simple
-   * @return {Boolean} `false` if it is something else
-   * @private
-   */
-  _takePart(chunk, frame) {
-    const partial = this._partial;
-
-    if (partial === null) {
-      return (
-        frame !== null &&
-        frame.end > chunk.length &&
-        this._begin(chunk, 0, frame)
-      );
-    }
-
-    if (partial.missing <= chunk.length || this._hasTooMany(partial)) {
-      return false;
-    }
-
-    partial.take(chunk, 0);
-    return true;
-  }
-
-  /**
-   * Has the decoder take a chunk.
-   *
-   * @param {Buffer} chunk The chunk
-   * @return {Boolean} What `write()` would return
-   * @private
-   */
-  _takeDecoded(chunk) {
-    const end = this._feed(this._getDecoder(), chunk, 0);
-    const rest = chunk.subarray(inbox.rows[2]);
-
-    if (rest.length === 0 && (end === ROW || this._emitSingle(end))) {
-      return true;
-    }
-
-    this._collect(end);
-
-    return this.write(
-      rest.length === 0 ? HELD.subarray(0, chunk.length) : Buffer.from(rest)
-    );
+    return this._decoder.take(memory, length);
   }
 
   /**
@@ -399,8 +278,8 @@ class Receiver extends Writable {
       fragments = null;
     }
 
-    if (this._isStuck) {
-      this._isStuck = false;
+    if (this._decoder.isStuck) {
+      this._decoder.isStuck = false;
       this._run();
     }
   }
@@ -425,14 +304,15 @@ class Receiver extends Writable {
    * more is read than with ws, where the stream would hold the bytes.
    *
    * @param {Number} bytes How many bytes the events have come in
+   * @return {Boolean} What `write()` returns
    * @private
    */
   _hold(bytes) {
     const connection = this._connection;
+    const hasRoom = this.write(HELD.subarray(0, bytes));
 
-    if (!this.write(HELD.subarray(0, bytes)) && connection !== null) {
-      connection.choke();
-    }
+    if (!hasRoom && connection !== null) connection.choke();
+    return hasRoom;
   }
 
   /**
@@ -441,7 +321,7 @@ class Receiver extends Writable {
    * @type {Boolean}
    */
   get isDecoding() {
-    return this._offset < this._chunk.length;
+    return this._decoder.isDecoding;
   }
 
   /**
@@ -573,15 +453,15 @@ class Receiver extends Writable {
       if (
         this.isDecoding &&
         this._connection === null &&
-        (this._isInflating || inflation.isMuch())
+        (this._decoder.isInflating || inflation.isMuch())
       ) {
-        this._isInflating = false;
+        this._decoder.isInflating = false;
         inflation.postpone(() => this._run());
         return false;
       }
-    } while (this._decode());
+    } while (this._decoder.decode());
 
-    return !this._isStuck;
+    return !this._decoder.isStuck;
   }
 
   /**
@@ -646,28 +526,9 @@ class Receiver extends Writable {
    * @private
    */
   _decideInflating() {
-    const decoder = this._connection || this._decoder;
-
-    this._takeRest(
-      decoder.decideInflating(
-        isReplaceable(this._extensions[PerMessageDeflate.extensionName])
-      )
+    this._decoder.decideInflating(
+      isReplaceable(this._extensions[PerMessageDeflate.extensionName])
     );
-  }
-
-  /**
-   * Takes data that comes before what is left of the chunk.
-   *
-   * @param {Buffer} rest The data
-   * @private
-   */
-  _takeRest(rest) {
-    if (rest.length === 0) return;
-
-    this._chunk = this.isDecoding
-      ? Buffer.concat([rest, this._chunk.subarray(this._offset)])
-      : rest;
-    this._offset = 0;
   }
 
   /**
@@ -819,259 +680,6 @@ class Receiver extends Writable {
   }
 
   /**
-   * The decoder of what the engine does not decode.
-   *
-   * @return {Object} The decoder
-   * @private
-   */
-  _getDecoder() {
-    if (this._decoder === null) {
-      this._decoder = new binding.Decoder(...this._limits());
-    }
-
-    return this._decoder;
-  }
-
-  /**
-   * Decodes what is left of the chunk.
-   *
-   * @return {Boolean} `true` if there may be events now
-   * @private
-   */
-  _decode() {
-    const chunk = this._chunk;
-
-    //
-    // The program may have given its memory away, to another thread.
-    //
-    if (this._offset >= chunk.length) {
-      this._chunk = NOTHING;
-      this._offset = 0;
-      return false;
-    }
-
-    if (this._partial !== null) {
-      this._takeMore(chunk);
-      return true;
-    }
-
-    if (this._takeWhole(chunk, this._offset)) return true;
-
-    const decoder = this._connection || this._getDecoder();
-    const start = this._offset;
-    const end = this._feed(decoder, chunk, start);
-
-    this._offset = inbox.rows[2];
-
-    //
-    // What comes next must not reach the decoder before the rest.
-    //
-    if (this._connection !== null && this.isDecoding) {
-      this._connection.putBack(chunk.subarray(this._offset));
-      this._chunk = NOTHING;
-      this._offset = 0;
-    }
-
-    //
-    // The decoder has asked who decompresses, in rows that are yet to come here.
-    //
-    this._isStuck =
-      end === ROW && this._offset === start && decoder.isAsking === true;
-
-    if (!this._emitSingle(end)) this._collect(end);
-
-    return !this._isStuck;
-  }
-
-  /**
-   * Finds the next frame of a chunk, if it is one of those that are simple and need
-   * not be decoded by the decoder.
-   *
-   * @param {Buffer} chunk The chunk
-   * @param {Number} start Where the frame begins
-   * @param {Number} end Where the chunk ends
-   * @return {(WholeFrame|null)} The frame, whose end may not have come
-   * @private
-   */
-  _findWhole(chunk, start, end) {
-    if (
-      (end - start > SHORT && this._isServer) ||
-      this._idleDecoder !== this._decoder ||
-      this._connection !== null ||
-      !this._allowSynchronousEvents
-    ) {
-      return null;
-    }
-
-    const frame = WholeFrame.find(chunk, start, end, this._isServer);
-
-    if (
-      frame !== null &&
-      frame.kind <= BINARY &&
-      frame.length > this._maxPayload &&
-      this._maxPayload > 0
-    ) {
-      return null;
-    }
-
-    return frame;
-  }
-
-  /**
-   * Decodes the next frame of a chunk without the decoder, and emits it, if it is
-   * one of those that are simple. Everything else, valid or not, is left to the
-   * decoder, as it was.
-   *
-   * @param {Buffer} chunk The chunk
-   * @param {Number} start Where the frame begins
-   * @return {Boolean} `true` if that could be done
-   * @private
-   */
-  _takeWhole(chunk, start) {
-    const frame = this._findWhole(chunk, start, chunk.length);
-    if (frame === null) return false;
-
-    if (frame.end > chunk.length) {
-      if (!this._begin(chunk, start, frame)) return false;
-
-      this._offset = chunk.length;
-      return true;
-    }
-
-    const data = frame.take(chunk, !this._skipUTF8Validation);
-    if (data === null) return false;
-
-    this._offset = frame.end;
-    this._emit(frame.kind, 0, data, null);
-    return true;
-  }
-
-  /**
-   * Takes the beginning of a message, if it is one to be put together here.
-   *
-   * @param {Buffer} chunk The chunk, which ends with that
-   * @param {Number} start Where its frame begins
-   * @param {WholeFrame} frame The frame
-   * @return {Boolean} `true` if it is
-   * @private
-   */
-  _begin(chunk, start, frame) {
-    if (
-      frame.kind > BINARY ||
-      frame.offset > chunk.length ||
-      (this._isServer && frame.length > SHORT) ||
-      (start > 0 && frame.length < LONG)
-    ) {
-      return false;
-    }
-
-    this._partial = new PartialMessage(chunk, frame);
-    return true;
-  }
-
-  /**
-   * Whether a message has come in more chunks than are allowed.
-   *
-   * @param {PartialMessage} partial The message
-   * @return {Boolean} `true` if it has
-   * @private
-   */
-  _hasTooMany(partial) {
-    return (
-      partial.chunks >= this._maxBufferedChunks && this._maxBufferedChunks > 0
-    );
-  }
-
-  /**
-   * Takes what has come of a message whose beginning has come before, and emits
-   * it if that is all.
-   *
-   * @param {Buffer} chunk The chunk
-   * @private
-   */
-  _takeMore(chunk) {
-    const partial = this._partial;
-
-    if (this._offset === 0 && this._hasTooMany(partial)) {
-      this._partial = null;
-      this._keep(ERROR, TOO_MANY_CHUNKS.detail, TOO_MANY_CHUNKS.text, null);
-      return;
-    }
-
-    this._offset = partial.take(chunk, this._offset);
-    if (partial.missing > 0) return;
-
-    const { data, kind } = partial;
-
-    this._partial = null;
-
-    if (kind === TEXT && !this._skipUTF8Validation && !isValidUTF8(data)) {
-      this._keep(ERROR, INVALID_UTF8.detail, INVALID_UTF8.text, null);
-    } else {
-      this._emit(kind, 0, data, null);
-    }
-  }
-
-  /**
-   * Decodes a part of a chunk, as much as the inbox has room for.
-   *
-   * @param {Object} decoder The decoder, or the connection that has it
-   * @param {Buffer} chunk The chunk
-   * @param {Number} offset Where to begin
-   * @return {Number} The index after the last row in the inbox, which also says
-   *     where to go on
-   * @private
-   */
-  _feed(decoder, chunk, offset) {
-    inbox.prepare();
-
-    const result = decoder.feed(
-      chunk,
-      offset,
-      inbox.rows,
-      inbox.slab,
-      inbox.used
-    );
-
-    this._idleDecoder = (result & BETWEEN_FRAMES) === 0 ? undefined : decoder;
-    this._isInflating = (result & IS_INFLATING) !== 0;
-    if (this._isInflating) inflation.add(inflation.SHARE);
-    inbox.commit(decoder);
-
-    return ROW + (result & COUNT) * ROW;
-  }
-
-  /**
-   * Emits what is in the inbox if that is a single event which need not wait,
-   * so that it need not be held. It mostly is.
-   *
-   * @param {Number} end The index after the last row
-   * @return {Boolean} `true` if it was emitted
-   * @private
-   */
-  _emitSingle(end) {
-    const { rows } = inbox;
-    const i = end - ROW;
-    const isSplit = i === 2 * ROW && (rows[ROW + 1] & 0xff) === FRAGMENTS;
-
-    if (i !== ROW && !isSplit) return false;
-
-    const kind = rows[i + 1] & 0xff;
-    const detail = rows[i + 1] >>> 8;
-
-    if (!this._isDue(kind)) return false;
-
-    const data = inbox.payload(i);
-    const fragments =
-      isSplit && this._binaryType !== 'nodebuffer' ? inbox.payload(ROW) : null;
-
-    inbox.release();
-    if (this._callback === null) this._emitAlone(kind, detail, data, fragments);
-    else this._emit(kind, detail, data, fragments);
-    return true;
-  }
-
-  /**
    * Emits an event outside of a write. Chunks that come meanwhile, because of a
    * listener, wait for its end, as behind any other.
    *
@@ -1097,32 +705,6 @@ class Receiver extends Writable {
         else this._run();
       }
     }
-  }
-
-  /**
-   * Holds what is in the inbox, to be emitted in turn.
-   *
-   * @param {Number} end The index after the last row
-   * @private
-   */
-  _collect(end) {
-    const { rows } = inbox;
-    let fragments = null;
-
-    for (let i = ROW; i < end; i += ROW) {
-      const word = rows[i + 1];
-      const kind = word & 0xff;
-      const data = inbox.payload(i);
-
-      if (kind === FRAGMENTS) {
-        fragments = data;
-      } else {
-        this._keep(kind, word >>> 8, data, fragments);
-        fragments = null;
-      }
-    }
-
-    inbox.release();
   }
 
   /**
@@ -1191,9 +773,10 @@ for (const name of [
     set(value) {
       this[key] = value;
 
-      const decoder = this._connection || this._decoder;
+      const { _connection: connection, _decoder: decoder } = this;
 
-      if (decoder) decoder.setLimits(...this._limits());
+      if (connection) connection.setLimits(...this._limits());
+      else if (decoder) decoder.setLimits(this._limits());
     }
   });
 }

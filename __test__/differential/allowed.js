@@ -29,22 +29,14 @@ const ALLOWED = [
     reason: 'how chunks and decoded events are taken in and emitted',
     keys: [
       '_addInflated',
-      '_begin',
       '_canGoOn',
-      '_collect',
       '_toError',
       '_decideInflating',
-      '_decode',
       '_decompress',
       '_defer',
       '_emit',
       '_emitAlone',
-      '_emitSingle',
-      '_feed',
-      '_findWhole',
-      '_getDecoder',
       '_goOnLater',
-      '_hasTooMany',
       '_hold',
       '_isClosed',
       '_isDue',
@@ -53,10 +45,6 @@ const ALLOWED = [
       '_limits',
       '_process',
       '_run',
-      '_takeDecoded',
-      '_takeMore',
-      '_takePart',
-      '_takeWhole',
       '_work',
       '_workAlone',
       '_workInLoop',
@@ -64,8 +52,7 @@ const ALLOWED = [
       'isDecoding',
       'isHolding',
       'receive',
-      'take',
-      '_takeRest'
+      'take'
     ]
   },
   {
@@ -122,17 +109,11 @@ const ALLOWED = [
     reason: 'the decoder, and what is being worked off',
     keys: [
       '_callback',
-      '_chunk',
       '_connection',
       '_decoder',
       '_held',
-      '_idleDecoder',
       '_inflated',
-      '_isEmitting',
-      '_isInflating',
-      '_isStuck',
-      '_offset',
-      '_partial'
+      '_isEmitting'
     ]
   },
   {
