@@ -115,6 +115,7 @@ impl Inflater {
             self.restart();
         } else if fin && self.no_context_takeover {
             self.stream.reset(false);
+            self.ended = false;
         }
 
         Ok(Progress::Done)
@@ -250,6 +251,20 @@ mod tests {
         assert_eq!(out, b"Hello");
         inflater.decompress(&last, true, 0, MAX, &mut out).unwrap();
         assert_eq!(out, b"HelloHello");
+    }
+
+    #[test]
+    fn a_final_block_that_ends_with_the_message_is_forgotten_without_a_context() {
+        // Of the final block only the header is there; the trailer is its content.
+        let last = [0x01];
+        let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+
+        for (no_context_takeover, expected) in [(true, &b"Hello"[..]), (false, b"")] {
+            let mut inflater = Inflater::new(15, no_context_takeover);
+            assert_eq!(inflate(&mut inflater, &last), Ok(vec![]));
+            assert_eq!(inflate(&mut inflater, &hello), Ok(expected.to_vec()));
+            assert_eq!(inflate(&mut inflater, &hello), Ok(b"Hello".to_vec()));
+        }
     }
 
     #[test]
