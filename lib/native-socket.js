@@ -92,7 +92,14 @@ const overrides = {
 
       spill(this);
       if (unsent !== null) cancelWhenClosed(this, unsent);
-      if (bytes.length > 0) Readable.prototype.push.call(this, bytes);
+
+      if (bytes.length > 0) {
+        //
+        // It has been there for long, so the stream is not to flow because of it.
+        //
+        this._readableState.needReadable = false;
+        Readable.prototype.push.call(this, bytes);
+      }
     }
 
     return prototype.destroy.call(this, err, cb);
