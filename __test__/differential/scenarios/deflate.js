@@ -213,6 +213,26 @@ for (const role of ['server', 'client']) {
       }
     },
     {
+      title: `terminate() with more than a read behind an inflated message, ${role}`,
+      async run(WebSocket, log, t) {
+        const { ws, peer } = await t.end(role, {
+          options: { perMessageDeflate: true },
+          headers: { 'Sec-WebSocket-Extensions': 'permessage-deflate' },
+          prepare: (ws) => t.watch(ws, log)
+        });
+        ws.once('message', () => ws.terminate());
+        peer.write(
+          peer.frame(1, deflate('compressed'), { rsv: 4 }),
+          peer.frame(2, Buffer.alloc(50000), { fin: false }),
+          peer.frame(9, 'ping'),
+          peer.frame(0, Buffer.alloc(20000)),
+          peer.closeFrame(1001, 'bye')
+        );
+        await t.over(ws);
+        await t.sleep(10);
+      }
+    },
+    {
       title: `a close frame while messages are being inflated, ${role}`,
       async run(WebSocket, log, t) {
         const { ws, peer } = await t.end(role, {
