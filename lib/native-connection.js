@@ -279,6 +279,7 @@ class NativeConnection extends AsyncResource {
     if (reading === this.reading || !this.isActive) return;
 
     this.reading = reading;
+    if (!reading) this.pausedIn = driver.currentBatch();
 
     if (this.head.length === 0) {
       if (driver.engine.setReading(this.id, reading)) driver.schedule();
@@ -501,12 +502,17 @@ class NativeConnection extends AsyncResource {
 
   /**
    * Takes what the kernel has received, and nobody read because the socket is
-   * paused. A stream reads some of that ahead.
+   * paused. A stream reads some of that ahead, but not before what has paused it is
+   * done.
    *
    * @return {Buffer} What was received
    * @public
    */
   takeReceived() {
+    if (this.pausedIn !== 0 && this.pausedIn === driver.currentBatch()) {
+      return EMPTY_BUFFER;
+    }
+
     const bytes = driver.engine.takeReceived(this.id);
 
     this.bytesRead += bytes.length;
@@ -898,6 +904,11 @@ Object.assign(NativeConnection.prototype, {
   // The round of the outbox in which a socket would have counted as full.
   //
   fullIn: -1,
+
+  //
+  // The batch in which it was paused last; 0 if that was not in one.
+  //
+  pausedIn: 0,
 
   //
   // The errno of a failed write that is not reported yet.

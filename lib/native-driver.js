@@ -92,6 +92,7 @@ const driver = {
   close,
   closeSocket,
   closeWhenIdle,
+  currentBatch,
   enter,
   inRoot,
   isAhead,
@@ -118,6 +119,9 @@ let batchRows = null;
 let batchNext = 0;
 let batchEnd = 0;
 let later = null;
+
+/** How many batches there have been. */
+let batches = 0;
 
 /** Whose events the last batch has ended with, and whose are being handled. */
 let lastId = NOBODY;
@@ -350,6 +354,16 @@ function turn() {
 }
 
 /**
+ * The number of the batch that is being dispatched.
+ *
+ * @return {Number} The number; 0 if there is none
+ * @public
+ */
+function currentBatch() {
+  return batchRows === null ? 0 : batches;
+}
+
+/**
  * Whether there are events of a connection in what is left of the batch.
  *
  * @param {Number} id The id of the connection
@@ -429,6 +443,7 @@ function turnOnce(goesOn) {
   const outerLater = later;
   const outerId = currentId;
 
+  batches++;
   batchRows = rows;
   batchEnd = end;
   later = null;

@@ -81,14 +81,16 @@ const overrides = {
   },
 
   destroy(err, cb) {
-    this[kConnection].flush();
+    const connection = this[kConnection];
+
+    connection.flush();
 
     //
     // A paused socket has read some data ahead, which is still delivered.
     //
     if (this.readableFlowing === false && !this.destroyed && this.readable) {
-      const bytes = this[kConnection].takeReceived();
-      const unsent = this[kConnection].takeUnsent();
+      const bytes = connection.takeReceived();
+      const unsent = connection.takeUnsent();
 
       spill(this);
       if (unsent !== null) cancelWhenClosed(this, unsent);

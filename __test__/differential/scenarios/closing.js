@@ -526,6 +526,21 @@ for (const role of ROLES) {
       }
     },
     {
+      title: `pause() and terminate() in a listener, with data that has arrived, ${role}`,
+      async run(WebSocket, log, t) {
+        const { ws, peer } = await t.end(role, {
+          prepare: (ws) => t.watch(ws, log)
+        });
+        ws.once('message', () => {
+          peer.write(peer.frame(1, 'b'), peer.closeFrame(1001));
+          ws.pause();
+          ws.terminate();
+        });
+        peer.write(peer.frame(1, 'a'));
+        await t.over(ws);
+      }
+    },
+    {
       title: `terminate() while paused with data that has arrived, ${role}`,
       async run(WebSocket, log, t) {
         const { ws, peer } = await t.end(role, watching(t, log));
