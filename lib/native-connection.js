@@ -206,7 +206,7 @@ class NativeConnection extends AsyncResource {
     if (cb && typeof cb !== 'function') return false;
     if (!driver.outbox.send(this, firstByte, data, mask, cb)) return false;
 
-    this._putOffTimeout();
+    this._noteWrite();
     return true;
   }
 
@@ -224,8 +224,25 @@ class NativeConnection extends AsyncResource {
 
     if (!this.isClear || !driver.outbox.sendRaw(this, list, cb)) return false;
 
-    this._putOffTimeout();
+    this._noteWrite();
     return true;
+  }
+
+  /**
+   * Does what each write of a socket does: its timeout begins anew, and the callbacks
+   * of writes before and after are not joined, also if they are the same function.
+   *
+   * @private
+   */
+  _noteWrite() {
+    const { socket } = this;
+
+    if (socket === null) return;
+    if (socket.timeout) socket._unrefTimer();
+
+    const state = socket._writableState;
+
+    if (state.afterWriteTickInfo !== null) state.afterWriteTickInfo = null;
   }
 
   /**

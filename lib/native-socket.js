@@ -195,6 +195,16 @@ const overrides = {
   setEncoding(encoding) {
     spill(this);
     return prototype.setEncoding.call(this, encoding);
+  },
+
+  setDefaultEncoding(encoding) {
+    spill(this);
+    return prototype.setDefaultEncoding.call(this, encoding);
+  },
+
+  _onTimeout() {
+    if (this[kConnection].writer.hasMovedOn()) this._unrefTimer();
+    else prototype._onTimeout.call(this);
   }
 };
 

@@ -270,7 +270,7 @@ class Outbox {
     if (sent === size + bytes.length) {
       this._fill(connection, pairSize(data, bytes.length, mask));
       if (typeof cb === 'function') {
-        nextTick(settle, { outbox: this, connection, cb });
+        nextTick(settle, createTicket(this, connection, cb));
       }
       return true;
     }
@@ -479,7 +479,7 @@ class Outbox {
       // the kernel does not take it all, the socket will be told.
       //
       if (isAwaited(connection.socket)) nextTick(empty, this, connection);
-      else relieve(connection.socket);
+      else relieve(connection);
     }
   }
 
@@ -558,7 +558,7 @@ class Outbox {
     this._fill(connection, pair);
 
     if (typeof cb === 'function') {
-      const ticket = { outbox: this, connection, cb };
+      const ticket = createTicket(this, connection, cb);
 
       this._tickets[index] = ticket;
       nextTick(settle, ticket);
@@ -595,33 +595,38 @@ module.exports = Outbox;
  */
 function empty(outbox, connection) {
   outbox.flush();
-  drain(connection.socket);
+  drain(connection);
 }
 
 /**
  * Emits `'drain'` if the kernel has taken everything.
  *
- * @param {net.Socket} [socket] The socket, if there is one
+ * @param {NativeConnection} connection The connection of the socket, if it has one
  * @private
  */
-function drain(socket) {
-  if (socket !== null && relieve(socket)) socket.emit('drain');
+function drain(connection) {
+  const { socket } = connection;
+
+  if (socket !== null && relieve(connection)) socket.emit('drain');
 }
 
 /**
- * Has a socket not count as full any more, unless something waits in it.
+ * Has a socket not count as full any more, unless something waits in it, or has
+ * failed.
  *
- * @param {net.Socket} socket The socket
+ * @param {NativeConnection} connection The connection of the socket
  * @return {Boolean} Whether it counted as full
  * @private
  */
-function relieve(socket) {
+function relieve({ failure, socket }) {
   const state = socket._writableState;
 
   if (
     !state.needDrain ||
     state.length !== 0 ||
     state.ending ||
+    state.errored ||
+    failure !== 0 ||
     socket.destroyed
   ) {
     return false;
@@ -657,6 +662,19 @@ function toMasked(rest, key, phase) {
 
   mask(rest, rotated, masked, 0, rest.length);
   return masked;
+}
+
+/**
+ * Makes what is to be done in the tick in which a frame's callback is due.
+ *
+ * @param {Outbox} outbox Where the frame waits to be handed to the kernel
+ * @param {NativeConnection} connection The connection that it is for
+ * @param {Function} cb The callback
+ * @return {Object} The ticket, for `settle()`
+ * @private
+ */
+function createTicket(outbox, connection, cb) {
+  return { outbox, connection, cb, unsent: null };
 }
 
 /**
@@ -706,12 +724,12 @@ function toPieces(frame) {
 function settle(ticket) {
   ticket.outbox.flush();
 
-  drain(ticket.connection.socket);
+  drain(ticket.connection);
 
   const { cb } = ticket;
 
   if (cb !== null) cb(null);
-  else if (ticket.unsent) ticket.unsent.enter();
+  else if (ticket.unsent !== null) ticket.unsent.enter();
 }
 
 /**

@@ -130,11 +130,7 @@ class Sender {
     const payload = closePayload(code, data);
     const options = controlOptions(this, CLOSE, payload.length, mask, false);
 
-    if (this._state === DEFAULT) {
-      this.sendFrame(Sender.frame(payload, options), cb);
-    } else {
-      this.enqueue([this.dispatch, payload, false, options, cb]);
-    }
+    submitControl(this, payload, options, cb);
   }
 
   /**
@@ -368,7 +364,7 @@ class Sender {
 
     if (
       list[1].length <= SHORT &&
-      isUnnoticed(this._socket, cb) &&
+      isUnnoticed(this._socket, list[0].length + list[1].length, cb) &&
       writeJoined(this._socket, list[0], list[0].length, list[1], cb)
     ) {
       return;
@@ -395,14 +391,16 @@ const { _write, _writev } = Socket.prototype;
  * Whether nobody can tell if a frame is written to a socket in one piece: it is
  * a TCP or TLS socket of Node.js with nothing replaced, and what is written is
  * taken from it at once. Otherwise the program could find two pieces in its
- * queue, or change the payload until it is sent.
+ * queue, or change the payload until it is sent. And two pieces that are as much as
+ * the socket should hold fill it until the next tick.
  *
  * @param {Duplex} socket The socket
+ * @param {Number} length The length of the frame in bytes
  * @param {Function} [cb] The callback of the write
  * @return {Boolean} `true` if it does not matter
  * @private
  */
-function isUnnoticed(socket, cb) {
+function isUnnoticed(socket, length, cb) {
   if (
     socket._writev !== _writev ||
     socket._write !== _write ||
@@ -422,6 +420,7 @@ function isUnnoticed(socket, cb) {
     state.length === 0 &&
     state.corked === 0 &&
     !state.writing &&
+    length < state.highWaterMark &&
     (cb === undefined || typeof cb === 'function')
   );
 }
@@ -442,10 +441,14 @@ function writeShort(socket, byte, data, cb) {
 
   const { length } = data;
 
-  if (length === 0 || length > SHORT || !isUnnoticed(socket, cb)) return false;
+  if (length === 0 || length > SHORT) return false;
+
+  const start = headerLength(length);
+
+  if (!isUnnoticed(socket, start + length, cb)) return false;
 
   writeHeader(shortHeader, byte, length, null);
-  return writeJoined(socket, shortHeader, headerLength(length), data, cb);
+  return writeJoined(socket, shortHeader, start, data, cb);
 }
 
 /**
@@ -530,7 +533,25 @@ function sendControl(sender, opcode, data, mask, cb) {
 
   const options = controlOptions(sender, opcode, length, mask, readOnly);
 
-  submit(sender, payload, false, options, cb);
+  if (isBlob(payload)) submit(sender, payload, false, options, cb);
+  else submitControl(sender, payload, options, cb);
+}
+
+/**
+ * Sends a control frame, or queues it behind a send operation that is under way.
+ *
+ * @param {Sender} sender The sender
+ * @param {Buffer} data The payload
+ * @param {Object} options The frame options
+ * @param {Function} [cb] Callback
+ * @private
+ */
+function submitControl(sender, data, options, cb) {
+  if (sender._state === DEFAULT) {
+    sender.sendFrame(Sender.frame(data, options), cb);
+  } else {
+    sender.enqueue([sender.dispatch, data, false, options, cb]);
+  }
 }
 
 /**

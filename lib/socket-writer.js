@@ -35,6 +35,12 @@ class SocketWriter {
     // During a write: the rests of frames that go ahead of it.
     //
     this._ahead = null;
+
+    //
+    // How many bytes of the last write that had to wait were there when that was
+    // looked at last.
+    //
+    this._lastLength = 0;
   }
 
   /**
@@ -72,15 +78,35 @@ class SocketWriter {
 
     if (connection.failure !== 0) {
       const err = errnoException(connection.failure, 'write');
+      const first = ahead.length > 0 ? ahead[0].list : list;
 
+      //
+      // libuv counts what it is given, whatever becomes of it.
+      //
+      connection.bytesWritten += lengthOf(first);
       connection.failure = 0;
       cb(err);
       return;
     }
 
-    for (const { length } of list) connection.bytesWritten += length;
-
+    connection.bytesWritten += lengthOf(list);
     this._write(list, cb, null);
+  }
+
+  /**
+   * Whether the kernel has taken something of what waits, or all of it, since this was
+   * asked last, so that a socket that has a timeout is not idle.
+   *
+   * @return {Boolean} `true` if it has
+   * @public
+   */
+  hasMovedOn() {
+    const last = this._lastLength;
+
+    if (last === 0) return false;
+
+    this._lastLength = this._unsent === null ? 0 : lengthOf(this._unsent.list);
+    return last !== this._lastLength;
   }
 
   /**
@@ -115,7 +141,7 @@ class SocketWriter {
     if (isPair) socket.uncork();
 
     if (isFirst && state.writing && state.writelen === state.length) {
-      state.length = state.writelen = size;
+      state.length = state.writelen = this._lastLength = size;
       if (ticket !== null) ticket.unsent = this._unsent;
     }
 
@@ -186,6 +212,7 @@ class SocketWriter {
       //
       // A write that waits keeps the process alive, also if its socket does not.
       //
+      if (unsent === null) this._lastLength = lengthOf(list);
       this._unsent = unsent || new Unsent(cb);
       driver.reference(1);
       this._unsent.list = rest.concat(list.slice(next));
@@ -195,6 +222,20 @@ class SocketWriter {
 }
 
 module.exports = SocketWriter;
+
+/**
+ * The length of a list of buffers.
+ *
+ * @param {Buffer[]} list The list
+ * @return {Number} The length in bytes
+ * @private
+ */
+function lengthOf(list) {
+  let length = 0;
+
+  for (const buffer of list) length += buffer.length;
+  return length;
+}
 
 /**
  * Makes one callback of several.

@@ -727,4 +727,27 @@ for (const role of ['server', 'client']) {
   });
 }
 
+scenarios.push(
+  ...['dispatch', 'sendFrame'].map((method) => ({
+    title: `what calls a replaced ${method}() of a sender`,
+    async run(WebSocket, log, t) {
+      const { ws, peer } = await t.end('server');
+      const original = ws._sender[method];
+      ws._sender[method] = function (data, ...args) {
+        log(method, data);
+        return original.call(this, data, ...args);
+      };
+      ws.ping('ping');
+      ws.pong('pong');
+      ws.send('text');
+      ws.send(Buffer.from('bytes'));
+      ws.send(new Blob(['blob']));
+      ws.ping('behind a blob');
+      await peer.until(6);
+      ws.close(1000, 'bye');
+      await peer.until(7);
+    }
+  }))
+);
+
 module.exports = scenarios;

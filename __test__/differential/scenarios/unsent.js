@@ -233,19 +233,71 @@ for (const role of ['server', 'client']) {
         await t.over(ws);
       }
     })),
+    {
+      title: `one callback of writes of the socket, and a frame between, ${role}`,
+      async run(WebSocket, log, t) {
+        const { ws, peer } = await t.end(role);
+        const callback = () => log('write');
+        ws._socket.write(peer.frame(9, 'a'), callback);
+        ws._socket.write(peer.frame(9, 'b'), callback);
+        ws.send('c', () => log('frame'));
+        ws._socket.write(peer.frame(9, 'd'), callback);
+        ws.send('e');
+        ws._socket.write(peer.frame(9, 'f'), callback);
+        await peer.until(6);
+      }
+    },
+    {
+      title: `the timeout of a socket that is full, ${role}`,
+      async run(WebSocket, log, t) {
+        const { ws, peer } = await t.end(role);
+        const start = Date.now();
+        peer.socket.pause();
+        ws._socket.setTimeout(200);
+        ws._socket.on('timeout', () => {
+          log('timeout', Math.round((Date.now() - start) / 200));
+        });
+        ws.send(Buffer.alloc(16 * MEGABYTE));
+        await t.once(ws._socket, 'timeout');
+        ws.terminate();
+        await t.over(ws);
+      }
+    },
+    {
+      title: `the default encoding of a socket, ${role}`,
+      async run(WebSocket, log, t) {
+        const { ws, peer } = await t.end(role);
+        ws._socket.setDefaultEncoding('latin1');
+        ws.send(Buffer.from('bytes'));
+        ws.send('text');
+        await peer.until(2);
+        peer.report(log);
+      }
+    },
     ...[100, 20000, 25000, 70000, 300000].map((length) => ({
       title: `${length} bytes and characters after a reset, ${role}`,
       async run(WebSocket, log, t) {
-        for (const data of [Buffer.alloc(length), 'x'.repeat(length)]) {
+        for (const [data, isFollowed] of [
+          [Buffer.alloc(length), false],
+          [Buffer.alloc(length), true],
+          ['x'.repeat(length), false],
+          ['x'.repeat(length), true]
+        ]) {
           const { ws, peer } = await t.end(role, {
             prepare: (ws) => t.watch(ws, log)
           });
-          ws._socket.on('error', (err) => log('socket', err, err.syscall));
+          const { _socket: socket } = ws;
+          const { bytesWritten } = socket;
+          socket.on('error', (err) => log('socket', err, err.syscall));
+          socket.on('drain', () => log('drain'));
           peer.socket.resetAndDestroy();
           ws.send(data, (err) => log('callback', err, err.syscall));
-          ws.send('behind', (err) => log('behind', err, err.syscall));
+          if (isFollowed) {
+            ws.send('behind', (err) => log('behind', err, err.syscall));
+          }
           await t.over(ws);
           await t.turn();
+          if (!isFollowed) log('written', socket.bytesWritten - bytesWritten);
         }
       }
     }))
@@ -406,5 +458,29 @@ for (const way of ['method', 'prototype']) {
     }
   });
 }
+
+scenarios.push({
+  title: 'a socket that is full of a short frame',
+  async run(WebSocket, log, t) {
+    const server = http.createServer({ highWaterMark: 64 });
+    const port = await t.listen(server);
+    const wss = new WebSocket.Server({ server });
+    const connected = t.once(wss, 'connection');
+    const peer = await t.connect(port);
+    peer.write(t.request());
+    const [ws] = await connected;
+    await peer.upgraded();
+    await t.turn();
+    let sent = 0;
+    ws._socket.on('drain', () => log('drain'));
+    for (const length of [61, 62, 63, 64, 125, 200]) {
+      for (const data of [Buffer.alloc(length), 'x'.repeat(length)]) {
+        ws.send(data);
+        log(`${length}`, ws._socket.writableNeedDrain);
+        await peer.until(++sent);
+      }
+    }
+  }
+});
 
 module.exports = scenarios;
