@@ -235,12 +235,10 @@ class NativeConnection extends AsyncResource {
    * @private
    */
   _noteWrite() {
-    const { socket } = this;
+    this._putOffTimeout();
+    if (this.socket === null) return;
 
-    if (socket === null) return;
-    if (socket.timeout) socket._unrefTimer();
-
-    const state = socket._writableState;
+    const state = this.socket._writableState;
 
     if (state.afterWriteTickInfo !== null) state.afterWriteTickInfo = null;
   }
