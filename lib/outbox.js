@@ -48,10 +48,9 @@ const HEADER = 14;
 /** The masking key of the frame that is being sent. */
 const sharedKey = Buffer.alloc(4);
 
-const { get: lengthOf } = Object.getOwnPropertyDescriptor(
-  Object.getPrototypeOf(Uint8Array.prototype),
-  'length'
-);
+const typedArray = Object.getPrototypeOf(Uint8Array.prototype);
+const { get: lengthOf } = Object.getOwnPropertyDescriptor(typedArray, 'length');
+const { set } = typedArray;
 
 /**
  * The frames that were sent in a tick, waiting to be handed to the addon in one
@@ -193,7 +192,7 @@ class Outbox {
 
     const offset = this._used + headerLength(length) + (mask ? 4 : 0);
 
-    if (length !== 0) this._slab.set(data, offset);
+    if (length !== 0) set.call(this._slab, data, offset);
     this._add(connection, firstByte, data, offset, length, mask, cb);
     return true;
   }
@@ -335,7 +334,7 @@ class Outbox {
       if (typeof list[i] === 'string') {
         offset += this._slab.utf8Write(list[i], offset);
       } else if (lengthOf.call(list[i]) !== 0) {
-        this._slab.set(list[i], offset);
+        set.call(this._slab, list[i], offset);
         offset += lengthOf.call(list[i]);
       }
     }

@@ -48,6 +48,13 @@ const {
 
 const { CLOSED, CLOSING, CONNECTING, OPEN } = readyStates;
 
+const { hasOwnProperty } = Object.prototype;
+
+// What the options of `send()` say.
+const NOTHING = 0;
+const TYPE = 1;
+const OTHERS = 2;
+
 const kAutoPongComplete = Symbol('kAutoPongComplete');
 
 /**
@@ -512,7 +519,9 @@ class WebSocket extends EventEmitter {
 
     // Most calls have no options or this one, and copying is not free.
     if (options) {
-      if (!hasTypeOnly(options)) {
+      const kind = kindOf(options);
+
+      if (kind === OTHERS) {
         const opts = {
           binary,
           mask: !this._isServer,
@@ -527,7 +536,7 @@ class WebSocket extends EventEmitter {
         return;
       }
 
-      ({ binary } = options);
+      if (kind === TYPE) ({ binary } = options);
     }
 
     const mask = !this._isServer;
@@ -828,15 +837,21 @@ function sendAfterClose(websocket, data, cb) {
 }
 
 /**
- * Tell whether options of `send()` say nothing but the type of the message.
+ * Tell what options of `send()` say: those that copying them would copy. (Nothing
+ * else that tells whether one can be enumerated is as fast as a loop.)
  *
  * @param {Object} options The options
- * @return {Boolean} `true` if copying `binary` is enough
+ * @return {Number} `NOTHING`, `TYPE` if it is the type of the message only, or
+ *     `OTHERS`
  * @private
  */
-function hasTypeOnly(options) {
-  return (
-    Object.prototype.propertyIsEnumerable.call(options, 'binary') &&
-    !('compress' in options || 'fin' in options || 'mask' in options)
-  );
+function kindOf(options) {
+  let kind = NOTHING;
+
+  for (const key in options) {
+    if (key !== 'binary' || !hasOwnProperty.call(options, key)) return OTHERS;
+    kind = TYPE;
+  }
+
+  return kind;
 }
