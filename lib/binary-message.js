@@ -9,7 +9,7 @@ module.exports = { convert };
  *
  * @param {String} type The `binaryType`
  * @param {Buffer} data The message
- * @param {(Buffer|Buffer[])} [fragments] Its fragments, if there are several:
+ * @param {(Buffer|Buffer[]|null)} fragments Its fragments, if there are several:
  *     their lengths, or themselves
  * @return {(Buffer|ArrayBuffer|Buffer[]|Blob)} The message
  * @public
@@ -31,7 +31,8 @@ function convert(type, data, fragments) {
  * Splits a message into its fragments.
  *
  * @param {Buffer} data The message
- * @param {Buffer} [fragments] The lengths of the fragments, if there are several
+ * @param {(Buffer|null)} fragments The lengths of the fragments, if there are
+ *     several
  * @return {Buffer[]} The fragments that are not empty
  * @private
  */

@@ -176,7 +176,8 @@ class ChunkDecoder {
   /**
    * Takes a chunk in memory that is used again: by the next chunk, which may come
    * while a listener runs. So nothing of it is left there when something is emitted.
-   * The stream is passed by where it would only take time; see `canTake`.
+   * The stream is passed by where it would only take time; see `canTake` of the
+   * receiver.
    *
    * @param {Buffer} memory The memory, which begins with the chunk
    * @param {Number} length The length of the chunk
@@ -211,7 +212,7 @@ class ChunkDecoder {
    * last one.
    *
    * @param {Buffer} chunk The chunk
-   * @param {WholeFrame} [frame] The frame that it begins with, if it is simple
+   * @param {(WholeFrame|null)} frame The frame that it begins with, if it is simple
    * @return {Boolean} `false` if it is something else
    * @private
    */

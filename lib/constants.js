@@ -16,7 +16,8 @@ module.exports = {
 
   EMPTY_BUFFER: Buffer.alloc(0),
 
-  // Appended to the key of a request before it is hashed (RFC 6455, 1.3).
+  // Appended to the key of a request before it is hashed (RFC 6455, 1.3). The
+  // addon does that; this is here because it is with ws.
   GUID: '258EAFA5-E914-47DA-95CA-C5AB0DC85B11',
 
   hasBlob,

@@ -145,7 +145,7 @@ class Inbox {
    * Takes note of what a batch has used, and takes the payloads that have memory
    * of their own: where they come from keeps those of the last batch only.
    *
-   * @param {Object} source The `Engine` or `Decoder` that wrote the batch
+   * @param {(Engine|Decoder|NativeConnection)} source What has written the batch
    * @public
    */
   commit(source) {

@@ -53,7 +53,7 @@ class NativeConnection extends AsyncResource {
    * Creates a NativeConnection instance.
    *
    * @param {Number} id The id that the engine has given
-   * @param {net.Socket} [socket] The socket, if there is one
+   * @param {(net.Socket|null)} socket The socket, if there is one
    * @param {WebSocket} websocket The `WebSocket`
    * @param {Buffer} head What was received with the handshake
    */

@@ -136,7 +136,7 @@ class NativeListener {
    * @param {http.Server} server The server
    * @param {Object} own See the constructor
    * @return {Boolean} `true` if it is
-   * @public
+   * @private
    */
   static isPlain(server, own) {
     return (
@@ -167,7 +167,7 @@ class NativeListener {
    * @param {http.Server} server The server
    * @param {Object} own See the constructor
    * @return {Boolean} `true` if it is
-   * @public
+   * @private
    */
   static isSuitable(server, own) {
     const handle = server._handle;

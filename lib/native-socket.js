@@ -503,9 +503,7 @@ function spill(socket) {
  * Has libuv write for a socket.
  *
  * @param {net.Socket} socket The socket
- * @param {Object} unsent What to write
- * @param {Buffer[]} unsent.list The data
- * @param {Function} unsent.cb Callback
+ * @param {Unsent} unsent What to write
  * @private
  */
 function write(socket, { list, cb }) {
@@ -536,8 +534,7 @@ function write(socket, { list, cb }) {
  * Has a write that was under way called back when its socket is closed.
  *
  * @param {net.Socket} socket The socket
- * @param {Object} unsent What was not written
- * @param {Function} unsent.cb Callback
+ * @param {Unsent} unsent What was not written
  * @private
  */
 function cancelWhenClosed(socket, { cb }) {

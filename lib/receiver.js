@@ -42,6 +42,9 @@ const CONVERTED = -1;
 const INVALID_UTF8 = Fault.named('InvalidUtf8');
 const TOO_LONG = Fault.named('UnsupportedMessageLength');
 
+//
+// The values that `_state` has with ws, as far as they stand for something here.
+//
 const GET_INFO = 0;
 const INFLATING = 5;
 const DEFER_EVENT = 6;
@@ -69,7 +72,7 @@ const MOST_HELD = 64 * 1024;
 
 /**
  * The receiving end of a connection: a writable stream of bytes that emits the
- * messages in them. The bytes are decoded by the addon.
+ * messages in them. A `ChunkDecoder` decodes the bytes.
  *
  * The native driver does not write bytes but hands over events that are decoded
  * already; see `receive()`.
@@ -290,7 +293,7 @@ class Receiver extends Writable {
    * @param {Number} kind The kind of the row
    * @param {Number} detail The detail of the row
    * @param {Buffer} data The payload
-   * @param {Buffer} [fragments] The lengths of the fragments, if there are
+   * @param {(Buffer|null)} fragments The lengths of the fragments, if there are
    *     several
    * @private
    */
@@ -686,7 +689,8 @@ class Receiver extends Writable {
    * @param {Number} kind The kind of the row
    * @param {Number} detail The detail of the row
    * @param {Buffer} data The payload
-   * @param {(Buffer|Buffer[])} [fragments] The fragments of a message
+   * @param {(Buffer|null)} fragments The lengths of the fragments of a message, if
+   *     there are several
    * @private
    */
   _emitAlone(kind, detail, data, fragments) {
@@ -713,7 +717,7 @@ class Receiver extends Writable {
    * @param {Number} kind The kind of the row
    * @param {Number} detail The detail of the row
    * @param {Buffer} data The payload
-   * @param {(Buffer|Buffer[])} [fragments] The fragments of a message, if there
+   * @param {(Buffer|Buffer[]|null)} fragments The fragments of a message, if there
    *     are several: their lengths, or themselves
    * @private
    */

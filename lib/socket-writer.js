@@ -118,7 +118,7 @@ class SocketWriter {
    * @param {Boolean} isPair Whether the sender would have written it in two
    *     pieces, corked
    * @param {Function} [cb] The callback of the frame
-   * @param {Object} [ticket] The ticket of the frame, if it has one
+   * @param {(Object|null)} ticket The ticket of the frame, if it has one
    * @public
    */
   writeRest(list, size, isPair, cb, ticket) {
@@ -178,7 +178,7 @@ class SocketWriter {
    *
    * @param {Buffer[]} list The data
    * @param {Function} cb Callback
-   * @param {Unsent} [unsent] What is to be kept, if the data has waited before
+   * @param {(Unsent|null)} unsent What is to be kept, if the data has waited before
    * @private
    */
   _write(list, cb, unsent) {

@@ -26,7 +26,7 @@ const tokenChars = Array.from({ length: 128 }, (_, code) => {
  *
  * @param {*} value Any value except `null` and `undefined`
  * @return {Boolean} `true` if it is one
- * @private
+ * @public
  */
 function isBlob(value) {
   if (!hasBlob || typeof value !== 'object') return false;

@@ -1,9 +1,11 @@
 //! What JavaScript sees of the engine and of the protocol.
 //!
 //! Called by what `lib/binding.js` loads the addon for: the native driver
-//! (`lib/native-*.js`), `lib/receiver.js`, `lib/compressor.js`,
-//! `lib/buffer-util.js` and the handshakes. All state belongs to one environment
-//! (main thread or worker); the only global is what `uv.rs` has looked up.
+//! (`lib/native-*.js`, `lib/socket-writer.js`, `lib/outbox.js`),
+//! `lib/chunk-decoder.js`, `lib/compressor.js`, `lib/buffer-util.js`,
+//! `lib/fault.js` and the handshakes. All state belongs to one environment (main
+//! thread or worker); what they share is what `uv.rs` has looked up and the count
+//! of `room.rs`.
 //!
 //! Memory crosses as typed arrays that are borrowed for the length of one
 //! call. JavaScript cannot run during that call (not even when `room.rs`

@@ -1,7 +1,7 @@
 //! JavaScript memory into which a large message is received.
 //!
-//! Made by the inboxes of `engine.rs` and `decoder.rs` when the decoder asks
-//! for it, and handed to JavaScript as the message. Knows nothing of messages.
+//! Made by the inboxes that `decoder.rs` has filled, when the decoder asks for it,
+//! and handed to JavaScript as the message. Knows nothing of messages.
 
 #![allow(unsafe_code)]
 

@@ -3,7 +3,7 @@
 //!
 //! A turn polls the I/O driver once, without waiting, and then each connection
 //! that became ready once; if there are more of them than a batch of events has
-//! room for, several turns do that. The first home is nested in Node's event
+//! room for, several turns do that. The binding nests a home in Node's event
 //! loop: its epoll descriptor is watched there, and each readiness is a turn.
 //! Nothing here knows that loop, JavaScript, or whose thread this is.
 

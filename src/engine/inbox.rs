@@ -3,8 +3,8 @@
 //!
 //! The memory of both belongs to the caller (for JavaScript: typed arrays that
 //! it reads without a call per message). Filled by connections and, for the
-//! stream driver, by the binding; read by `lib/native-*.js` and
-//! `lib/receiver.js`. `lib/inbox.js` has the same row kinds.
+//! stream driver, by the binding; read by `lib/native-*.js`, `lib/receiver.js`
+//! and `lib/chunk-decoder.js`. `lib/inbox.js` has the same row kinds.
 //!
 //! A row is `[connection, kind | detail << 8, offset, length]`.
 

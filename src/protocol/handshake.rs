@@ -1,8 +1,8 @@
 //! The key of the opening handshake (RFC 6455, section 4).
 //!
-//! Called for connections that wait to be let in, and by the binding. What else a request and a
-//! response must be is for [`upgrade`](super::upgrade), Node and JavaScript to
-//! say.
+//! Called for connections that wait to be let in, and by the binding. What else
+//! a request and a response must be is for [`upgrade`](super::upgrade), Node and
+//! JavaScript to say.
 
 use base64::prelude::{Engine, BASE64_STANDARD};
 use sha1::{Digest, Sha1};
