@@ -1,22 +1,10 @@
 'use strict';
 
+const isSpace = require('./is-space');
 const { tokenChars } = require('./validation');
 
-const HTAB = 0x09;
-const SPACE = 0x20;
 const QUOTE = 0x22; // '"'
 const BACKSLASH = 0x5c; // '\'
-
-/**
- * Tells whether a character is optional white space (RFC 9110, 5.6.3).
- *
- * @param {Number} code The character code, `NaN` past the end
- * @return {Boolean} `true` if it is
- * @private
- */
-function isSpace(code) {
-  return code === SPACE || code === HTAB;
-}
 
 /**
  * Reads the value of a header field from left to right. Every method either

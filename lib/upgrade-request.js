@@ -2,6 +2,8 @@
 
 const { IncomingMessage } = require('http');
 
+const isSpace = require('./is-space');
+
 /** The `WebSocket` that a request led to. */
 const kOrigin = Symbol('kOrigin');
 
@@ -126,14 +128,3 @@ function parseHead(text) {
 }
 
 module.exports = { parseHead, upgradeRequest };
-
-/**
- * Whether a character is white space to HTTP (RFC 9110, section 5.6.3).
- *
- * @param {Number} code The character
- * @return {Boolean} `true` if it is
- * @private
- */
-function isSpace(code) {
-  return code === 0x20 || code === 0x09;
-}
