@@ -141,14 +141,10 @@ function run(grep, files) {
  * Prints how many connections each driver has served.
  */
 function printDrivers() {
-  const file = path.join(root, 'lib', 'native.js');
-  const { stats } = fs.existsSync(file) ? require(file) : {};
+  const { stats } = require('../lib/native');
+  const counts = Object.entries(stats).map(([name, n]) => `${n} ${name}`);
 
-  if (stats) {
-    const counts = Object.entries(stats).map(([name, n]) => `${n} ${name}`);
-
-    console.log(`Connections by driver: ${counts.join(', ')}`);
-  }
+  console.log(`Connections by driver: ${counts.join(', ')}`);
 }
 
 if (process.argv[2] === '--run') run(process.argv[3], process.argv.slice(4));
