@@ -220,7 +220,7 @@ impl Home {
         handed_over.collect()
     }
 
-    /// Duplicates the descriptor of a connection, let in or not.
+    /// Duplicates the descriptor of a connection.
     ///
     /// # Errors
     /// When descriptors are used up; `EBADF` for a connection that is gone.
@@ -245,7 +245,7 @@ impl Home {
         }
     }
 
-    /// Ends the sending direction of a connection, let in or not.
+    /// Ends the sending direction of a connection.
     ///
     /// # Errors
     /// The kernel's; `EBADF` for a connection that is gone.
@@ -255,10 +255,7 @@ impl Home {
 
     fn socket(&self, id: u32) -> io::Result<&OwnedFd> {
         let resident = self.residents.get(id as usize).and_then(Option::as_ref);
-        let socket = match resident {
-            Some(resident) => resident.connection.socket(),
-            None => self.lobby.socket(id),
-        };
+        let socket = resident.and_then(|resident| resident.connection.socket());
         socket.ok_or_else(|| Errno::BADF.into())
     }
 

@@ -92,11 +92,6 @@ impl Lobby {
         old.into_iter().map(|(id, _)| id).collect()
     }
 
-    /// A waiting connection's socket.
-    pub fn socket(&self, id: u32) -> Option<&OwnedFd> {
-        Some(self.waiting.get(&id)?.socket.get_ref())
-    }
-
     /// Takes a connection out whose request was reported.
     pub fn take_requested(&mut self, id: u32) -> Option<Waiting> {
         let waiting = self.waiting.get(&id)?;
