@@ -38,9 +38,10 @@ const skip = !hasEngine && 'there is no engine';
  *
  * @param {Function} program The program, which gets the path of the package
  * @param {String} [setup=''] What comes before `node` on the command line
+ * @param {String} [root] What it gets instead
  * @return {Promise<String>} What it prints
  */
-async function run(program, setup = '') {
+async function run(program, setup = '', root = ROOT) {
   const { stdout } = await promisify(execFile)(
     'sh',
     [
@@ -49,9 +50,9 @@ async function run(program, setup = '') {
       'sh',
       process.execPath,
       '-e',
-      `(${program})(${JSON.stringify(ROOT)})`
+      `(${program})(${JSON.stringify(root)})`
     ],
-    { timeout: 20000 }
+    { cwd: ROOT, timeout: 20000 }
   );
 
   return stdout.trim();
@@ -501,6 +502,115 @@ suite('surroundings', () => {
     });
 
     assert.equal(output, '1000005');
+  });
+
+  it('serves others while a listener runs the event loop', async () => {
+    const program = (root) => {
+      const deasync = require('deasync');
+      const WebSocket = require(root);
+      const wss = new WebSocket.Server({ port: 0, host: '127.0.0.1' }, () => {
+        const url = `ws://127.0.0.1:${wss.address().port}`;
+        const [a, b, c] = [1, 2, 3].map(() => new WebSocket(url));
+        let opened = 0;
+        let isOver = false;
+
+        for (const [name, ws] of Object.entries({ a, b, c })) {
+          ws.on('open', () => {
+            if (++opened < 3) return;
+
+            a.send('first');
+            a.send('second');
+          });
+          ws.on('message', (data) => {
+            console.log(`${name} gets ${data}`);
+
+            if (name === 'a' && `${data}` === 'first') {
+              a.send('third');
+              b.send('to b');
+              deasync.loopWhile(() => !isOver);
+            } else if (name === 'b') {
+              c.send('to c');
+              deasync.sleep(50);
+              b.send('bye');
+              b.close();
+            } else if (`${data}` === 'third') {
+              process.exit();
+            }
+
+            console.log(`${name} has got ${data}`);
+          });
+          ws.on('close', (code) => {
+            console.log(`${name} closes with ${code}`);
+            isOver = true;
+          });
+        }
+      });
+
+      wss.on('connection', (ws) => ws.on('message', (data) => ws.send(data)));
+    };
+
+    assert.equal(await run(program), await run(program, '', 'ws'));
+  });
+
+  it('has the end wait for a listener that runs the event loop', async () => {
+    const program = (root) => {
+      const deasync = require('deasync');
+      const WebSocket = require(root);
+      const wss = new WebSocket.Server({ port: 0, host: '127.0.0.1' }, () => {
+        const ws = new WebSocket(`ws://127.0.0.1:${wss.address().port}`);
+
+        ws.on('open', () => {
+          ws.send('first');
+          ws.send('second');
+          setTimeout(() => ws.terminate(), 50);
+        });
+      });
+
+      wss.on('connection', (ws) => {
+        ws.on('message', (data) => {
+          console.log(`gets ${data}`);
+          deasync.sleep(200);
+          console.log(`has got ${data}`);
+        });
+        ws.on('close', (code) => {
+          console.log(`closes with ${code}`);
+          wss.close();
+        });
+      });
+    };
+
+    assert.equal(await run(program), await run(program, '', 'ws'));
+  });
+
+  it('survives a listener that runs the event loop for long', async () => {
+    const output = await run((root) => {
+      const deasync = require('deasync');
+      const WebSocket = require(root);
+      const server = require('http').createServer();
+      const wss = new WebSocket.Server({ server });
+
+      wss.on('connection', (ws) => {
+        ws.on('message', (data) => {
+          ws.terminate();
+          server.close();
+          deasync.sleep(2500);
+          console.log(`${data}`);
+        });
+      });
+
+      server.listen(0, '127.0.0.1', () => {
+        const script =
+          `const ws = new WebSocket('ws://127.0.0.1:${server.address().port}');` +
+          "ws.on('error', () => {}); ws.on('open', () => ws.send('done'));";
+
+        require('child_process').spawn(process.execPath, [
+          '-e',
+          `const WebSocket = require('ws'); ${script}`
+        ]);
+      });
+    });
+
+    assert.equal(output, 'done');
   });
 
   it('sees prototypes that are replaced as they are loaded', async () => {

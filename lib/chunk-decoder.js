@@ -27,6 +27,9 @@ const SHORT = 384;
  */
 const LONG = 16 * 1024;
 
+/** How much of a chunk the addon is given at a time: it counts in 32 bits. */
+const MOST = 2 ** 30;
+
 const INVALID_UTF8 = Fault.named('InvalidUtf8');
 const TOO_MANY_CHUNKS = Fault.named('TooManyBufferedChunks');
 
@@ -285,9 +288,12 @@ class ChunkDecoder {
 
     const source = this._source;
     const start = this._offset;
-    const end = this._feed(source, chunk, start);
+    const isHuge = chunk.length > MOST;
+    const end = isHuge
+      ? this._feed(source, chunk.subarray(start, start + MOST), 0)
+      : this._feed(source, chunk, start);
 
-    this._offset = inbox.rows[2];
+    this._offset = isHuge ? start + inbox.rows[2] : inbox.rows[2];
 
     //
     // What comes next must not reach the connection's decoder before the rest.

@@ -296,6 +296,8 @@ class NativeConnection extends AsyncResource {
     this.reading = reading;
     if (!reading) this.pausedIn = driver.currentBatch();
 
+    if (this.isHeld) return;
+
     if (this.head.length === 0) {
       if (driver.engine.setReading(this.id, reading)) driver.schedule();
     } else if (reading) {
@@ -303,6 +305,42 @@ class NativeConnection extends AsyncResource {
       // This is when a stream that is resumed would emit it.
       //
       nextTick(readHead, this);
+    }
+  }
+
+  /**
+   * Has nothing delivered while a listener runs the event loop.
+   *
+   * @return {Boolean} Whether that is to be undone
+   * @public
+   */
+  hold() {
+    if (!this.isActive) return false;
+
+    this.isHeld = true;
+    driver.engine.setReading(this.id, false);
+    driver.engine.setFull(this.id, true);
+    return true;
+  }
+
+  /**
+   * Undoes that.
+   *
+   * @public
+   */
+  letGo() {
+    const { last } = this;
+
+    this.isHeld = false;
+    this.last = null;
+
+    if (last !== null) {
+      this.runInAsyncScope(last.handle, this, last.errno);
+    } else if (
+      this.isActive &&
+      driver.engine.setReading(this.id, this.reading)
+    ) {
+      driver.schedule();
     }
   }
 
@@ -620,14 +658,11 @@ class NativeConnection extends AsyncResource {
           i += ROW;
           break;
         case END:
-          //
-          // If the connection has changed over, the stream finds it, too.
-          //
-          if (this.isActive) this._onEnd();
+          this._finally(this._onEnd);
           i += ROW;
           break;
         case FAILED:
-          this.getSocket().destroy(errnoException(rows[i + 3], 'read'));
+          this._finally(this._onFailure, rows[i + 3]);
           i += ROW;
           break;
         default:
@@ -721,11 +756,38 @@ class NativeConnection extends AsyncResource {
   }
 
   /**
+   * Handles the last event; later if it comes while a listener runs the event loop.
+   *
+   * @param {Function} handle The method that does
+   * @param {Number} [errno] Its argument
+   * @private
+   */
+  _finally(handle, errno) {
+    if (this.isHeld) this.last = { handle, errno };
+    else handle.call(this, errno);
+  }
+
+  /**
+   * Handles an error.
+   *
+   * @param {Number} errno Which one
+   * @private
+   */
+  _onFailure(errno) {
+    this.getSocket().destroy(errnoException(errno, 'read'));
+  }
+
+  /**
    * Handles the end of what the peer sends.
    *
    * @private
    */
   _onEnd() {
+    //
+    // If the connection has changed over, the stream finds it, too.
+    //
+    if (!this.isActive) return;
+
     //
     // Nothing is left that a socket would be needed for.
     //
@@ -904,6 +966,12 @@ Object.assign(NativeConnection.prototype, {
   // What was received with the handshake.
   //
   head: EMPTY_BUFFER,
+
+  //
+  // Whether a listener runs the event loop, and the last event that came meanwhile.
+  //
+  isHeld: false,
+  last: null,
 
   //
   // Whether the side of a connection without a socket has ended.

@@ -112,9 +112,10 @@ module.exports = driver;
 let spareInbox = null;
 
 /**
- * The rows of the batch that is being dispatched, if one is, what is left of them,
- * and what is to be called after it.
+ * The batch that is being dispatched, if one is, its rows, what is left of them, and
+ * what is to be called after it.
  */
+let batch = null;
 let batchRows = null;
 let batchNext = 0;
 let batchEnd = 0;
@@ -126,6 +127,10 @@ let batches = 0;
 /** Whose events the last batch has ended with, and whose are being handled. */
 let lastId = NOBODY;
 let currentId = NOBODY;
+
+/** Whose listeners that are, and whose listeners run the event loop. */
+let current = null;
+const within = [];
 
 /** The memory that the engine has. */
 let lentInbox = null;
@@ -158,7 +163,7 @@ function start() {
   if (driver.engine !== null) return driver.engine !== false;
 
   try {
-    const engine = new binding.Engine(turn, finishClosing);
+    const engine = new binding.Engine(turn, finishClosing, goOnWithin);
 
     driver.engine = Object.assign(engine, engine.calls());
   } catch (err) {
@@ -242,7 +247,12 @@ function closeWhenIdle() {
 
     if (served > 0 || driver.listeners.size > 0) return;
 
-    if (scheduled || closing.length > 0 || finishing.length > 0) {
+    if (
+      driver.engine.isTurning() ||
+      scheduled ||
+      closing.length > 0 ||
+      finishing.length > 0
+    ) {
       closeWhenIdle();
       return;
     }
@@ -282,9 +292,13 @@ function schedule() {
 
   scheduled = true;
   setImmediate(() => {
+    const { engine } = driver;
+
     scheduled = false;
+    engine.setTurning(true);
     inRoot(turn);
-    driver.engine.advance();
+    engine.setTurning(false);
+    engine.advance();
   });
 }
 
@@ -416,7 +430,7 @@ function afterBatch(fn) {
  * @private
  */
 function turnOnce(goesOn) {
-  const { outbox, targets } = driver;
+  const { outbox } = driver;
   const inbox = spareInbox || new Inbox(HEADS_SIZE);
 
   spareInbox = null;
@@ -427,76 +441,42 @@ function turnOnce(goesOn) {
 
   const count = driver.engine.turn();
   const { rows } = inbox;
-  const end = (count + 1) * ROW;
   let sinceFlush = goesOn === NOBODY ? 0 : FLUSH_INTERVAL - 1;
   let due;
-  let i = ROW;
 
   const result = rows[2];
 
   inbox.commit(driver.engine);
   outbox.dispatching = true;
 
+  const outer = batch;
   const outerRows = batchRows;
   const outerNext = batchNext;
   const outerEnd = batchEnd;
   const outerLater = later;
   const outerId = currentId;
+  const outerCurrent = current;
 
   batches++;
+  batch = inbox;
   batchRows = rows;
-  batchEnd = end;
+  batchNext = ROW;
+  batchEnd = (count + 1) * ROW;
   later = null;
 
   try {
     currentId = NOBODY;
+    current = null;
 
     if (goesOn !== NOBODY && rows[ROW] !== goesOn) {
       outbox.advance();
       runAllTicks();
     }
 
-    while (i < end) {
-      const id = rows[i];
-      let next = i + ROW;
+    while (batchNext < batchEnd) {
+      dispatchNext();
 
-      //
-      // With libuv there is a callback for each read and for the end, and for each
-      // connection that is handed over by a listener.
-      //
-      if ((rows[i + 1] & 0xff) < UPGRADE) {
-        while (
-          next < end &&
-          rows[next] === id &&
-          isDecoded(rows[next + 1] & 0xff)
-        ) {
-          next += ROW;
-        }
-      }
-
-      //
-      // A connection that asks to be let in is nobody yet.
-      //
-      const isNew = (rows[i + 1] & 0xff) === UPGRADE;
-      const target = targets[isNew ? rows[i + 1] >>> 8 : id];
-
-      batchNext = next;
-
-      if (target !== null && target !== undefined) {
-        currentId = id;
-
-        try {
-          target.dispatch(inbox, i, next);
-        } catch (err) {
-          binding.fatalException(err);
-        }
-
-        currentId = NOBODY;
-      }
-
-      i = next;
-
-      if (i < end) {
+      if (batchNext < batchEnd) {
         if (++sinceFlush === FLUSH_INTERVAL) {
           sinceFlush = 0;
           outbox.flush();
@@ -508,15 +488,17 @@ function turnOnce(goesOn) {
     }
   } finally {
     due = later;
+    lastId = count === 0 ? NOBODY : rows[batchEnd - ROW];
+    batch = outer;
     batchRows = outerRows;
     batchNext = outerNext;
     batchEnd = outerEnd;
     later = outerLater;
-    lastId = count === 0 ? NOBODY : rows[end - ROW];
     currentId = outerId;
+    current = outerCurrent;
     inbox.release();
     spareInbox = inbox;
-    outbox.dispatching = false;
+    outbox.dispatching = outer !== null;
   }
 
   if (due !== null) callAll(due);
@@ -530,6 +512,84 @@ function turnOnce(goesOn) {
   }
 
   return result;
+}
+
+/**
+ * Dispatches the next events of the batch: those of one connection that are one read,
+ * or one of something else.
+ *
+ * @private
+ */
+function dispatchNext() {
+  const rows = batchRows;
+  const i = batchNext;
+  const id = rows[i];
+  const depth = within.length;
+  let next = i + ROW;
+
+  //
+  // With libuv there is a callback for each read and for the end, and for each
+  // connection that is handed over by a listener.
+  //
+  if ((rows[i + 1] & 0xff) < UPGRADE) {
+    while (
+      next < batchEnd &&
+      rows[next] === id &&
+      isDecoded(rows[next + 1] & 0xff)
+    ) {
+      next += ROW;
+    }
+  }
+
+  //
+  // A connection that asks to be let in is nobody yet.
+  //
+  const isNew = (rows[i + 1] & 0xff) === UPGRADE;
+  const target = driver.targets[isNew ? rows[i + 1] >>> 8 : id];
+
+  batchNext = next;
+  if (target === null || target === undefined) return;
+
+  currentId = id;
+  current = target;
+
+  try {
+    target.dispatch(batch, i, next);
+  } catch (err) {
+    binding.fatalException(err);
+  }
+
+  currentId = NOBODY;
+  current = null;
+
+  if (within.length > depth) within.pop().letGo();
+}
+
+/**
+ * Goes on where a listener runs the event loop, in each iteration of that: what was
+ * sent leaves, and the rest of the batch is dispatched. The connection of the
+ * listener has to wait, as a receiver does whose `write()` is under way.
+ *
+ * @private
+ */
+function goOnWithin() {
+  const outerId = currentId;
+  const outerCurrent = current;
+
+  driver.outbox.flush();
+
+  if (current !== null && !within.includes(current) && current.hold()) {
+    within.push(current);
+  }
+
+  while (
+    batchNext < batchEnd &&
+    !within.includes(driver.targets[batchRows[batchNext]])
+  ) {
+    dispatchNext();
+    currentId = outerId;
+    current = outerCurrent;
+  }
 }
 
 /**

@@ -1,6 +1,7 @@
 'use strict';
 
 const net = require('net');
+const { EFAULT } = require('os').constants.errno;
 
 const Unsent = require('./unsent');
 const binding = require('./binding');
@@ -155,8 +156,17 @@ class SocketWriter {
    */
   goOn() {
     const unsent = this.take();
+    if (unsent === null) return;
 
-    if (unsent !== null) this._write(unsent.list, unsent.cb, unsent);
+    //
+    // The program may have given memory away that is yet to be sent. What comes next
+    // would be taken for the rest of the frame.
+    //
+    if (lengthOf(unsent.list) === unsent.length) {
+      this._write(unsent.list, unsent.cb, unsent);
+    } else {
+      unsent.cb(errnoException(EFAULT, 'write'));
+    }
   }
 
   /**
@@ -216,6 +226,7 @@ class SocketWriter {
       this._unsent = unsent || new Unsent(cb);
       driver.reference(1);
       this._unsent.list = rest.concat(list.slice(next));
+      this._unsent.length = lengthOf(this._unsent.list);
       if (driver.engine.wantWrite(id)) driver.schedule();
     }
   }

@@ -16,6 +16,9 @@ class Unsent {
     /** The data, in pieces. */
     this.list = [];
 
+    /** Its length in bytes. */
+    this.length = 0;
+
     /**
      * Calls the callback, in the asynchronous context of the write.
      *

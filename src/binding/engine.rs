@@ -23,7 +23,7 @@ use super::caller::{call_outside, Caller};
 use super::decoder::{config, fill, take_owned, Decoder};
 use super::memory::{Lent, Memory};
 use super::nest::{Inbox, Nest, Unsent};
-use super::uv::{self, Backend, Poll, Watcher};
+use super::uv::{self, Backend, Watch, Watcher};
 use crate::engine::driver::errno;
 use crate::engine::home::Home;
 use crate::engine::outbox::MAX_SLICES;
@@ -31,9 +31,14 @@ use crate::engine::vigil::{Vigil, LIMIT};
 
 /// What ties a nest to the event loop.
 struct Tie {
-    poll: RefCell<Option<Poll>>,
+    poll: RefCell<Option<Watch>>,
+    prepare: RefCell<Option<Watch>>,
     /// What to call when a turn is due.
     ready: Rc<Caller>,
+    /// What to call when the loop goes on within a turn.
+    within: Rc<Caller>,
+    /// How many turns are under way.
+    turning: Rc<Cell<u32>>,
     /// What to call in a closing phase.
     closing: Caller,
     /// Whether it has ended, with the environment or before, so that nothing may
@@ -54,7 +59,8 @@ pub struct Engine {
 impl Engine {
     /// Nests a runtime in the event loop. `on_ready` is called without
     /// arguments when a turn is due, `on_closing` in the closing phase that
-    /// [`Engine::await_closing`] asks for; they must not throw.
+    /// [`Engine::await_closing`] asks for, `on_within` before the loop waits where
+    /// a turn is under way, since a listener runs it; they must not throw.
     ///
     /// # Errors
     /// Where nesting is impossible: no `/proc`, no libuv, no descriptors left.
@@ -63,17 +69,22 @@ impl Engine {
         env: Env,
         on_ready: Function<'_, (), ()>,
         on_closing: Function<'_, (), ()>,
+        on_within: Function<'_, (), ()>,
     ) -> Result<Self> {
         let home = Home::new().map_err(|error| Error::from_reason(error.to_string()))?;
         let nest = Rc::new(Nest::new(home));
         let tie = Rc::new(Tie {
-            poll: RefCell::new(None),
+            poll: RefCell::default(),
+            prepare: RefCell::default(),
             ready: Rc::new(Caller::new(&env, &on_ready)?),
+            within: Rc::new(Caller::new(&env, &on_within)?),
+            turning: Rc::default(),
             closing: Caller::new(&env, &on_closing)?,
             has_ended: Cell::new(false),
         });
-        let caller = Ready {
+        let ready = Ready {
             caller: tie.ready.clone(),
+            turning: tie.turning.clone(),
             nest: Rc::downgrade(&nest),
             backend: backend(&env)?,
             vigil: RefCell::default(),
@@ -84,9 +95,16 @@ impl Engine {
         // SAFETY: the loop is that of this environment, whose thread this is.
         // The descriptor lives as long as the nest, which the cleanup hook
         // keeps until the handle is closed.
-        let poll = unsafe { Poll::start(uv_loop.cast(), epoll, Box::new(caller)) };
+        let poll = unsafe { Watch::poll(uv_loop.cast(), epoll, Rc::new(ready)) };
         let poll = poll.ok_or_else(|| Error::from_reason("no poll handle"))?;
         tie.poll.replace(Some(poll));
+        let within = Within {
+            caller: tie.within.clone(),
+            turning: tie.turning.clone(),
+        };
+        // SAFETY: as above.
+        tie.prepare
+            .replace(unsafe { Watch::prepare(uv_loop.cast(), Rc::new(within)) });
         let hook = close_with_environment(&env, nest.clone(), tie.clone())?;
         Ok(Self {
             env,
@@ -110,6 +128,7 @@ impl Engine {
         // that would take it back is gone.
         let cleanup = unsafe { Box::from_raw(cleanup) };
         self.tie.ready.release();
+        self.tie.within.release();
         self.tie.closing.release();
         cleanup.run(|| ());
     }
@@ -184,6 +203,22 @@ impl Engine {
     #[napi]
     pub fn advance(&self) {
         self.nest.home.borrow_mut().advance();
+    }
+
+    /// Tells that a turn begins which the loop has not asked for, or that it ends.
+    #[napi]
+    pub fn set_turning(&self, turning: bool) {
+        let Tie { turning: count, .. } = &*self.tie;
+        count.set(match turning {
+            true => count.get() + 1,
+            false => count.get() - 1,
+        });
+    }
+
+    /// Whether a turn is under way.
+    #[napi]
+    pub fn is_turning(&self) -> bool {
+        self.tie.turning.get() > 0
     }
 
     /// Keeps the process alive, or no longer.
@@ -389,6 +424,7 @@ pub fn fatal_exception(env: Env, error: napi::Unknown<'_>) {
 /// Has JavaScript do a turn, and stays awake after it if that pays.
 struct Ready {
     caller: Rc<Caller>,
+    turning: Rc<Cell<u32>>,
     nest: Weak<Nest>,
     backend: Backend,
     vigil: RefCell<Vigil>,
@@ -400,7 +436,9 @@ impl Watcher for Ready {
         if let Some(nest) = self.nest.upgrade() {
             nest.home.borrow_mut().advance();
         }
+        self.turning.set(self.turning.get() + 1);
         self.caller.call_from_loop();
+        self.turning.set(self.turning.get() - 1);
         let Some(nest) = self.nest.upgrade() else {
             return;
         };
@@ -409,6 +447,20 @@ impl Watcher for Ready {
         let mut vigil = self.vigil.borrow_mut();
         if vigil.after_turn(events, begin, thread_time) {
             while !self.backend.is_busy() && self.start.elapsed() - begin < LIMIT {}
+        }
+    }
+}
+
+/// Has JavaScript go on where a listener runs the event loop.
+struct Within {
+    caller: Rc<Caller>,
+    turning: Rc<Cell<u32>>,
+}
+
+impl Watcher for Within {
+    fn ready(&self) {
+        if self.turning.get() > 0 {
+            self.caller.call_from_loop();
         }
     }
 }
@@ -432,10 +484,11 @@ struct Cleanup {
 }
 
 impl Cleanup {
-    /// Closes the poll handle and all connections; `done` is called when libuv is
-    /// done with the handle.
+    /// Closes the handles and all connections; `done` is called when libuv is done
+    /// with the handles.
     fn run(self: Box<Self>, done: impl FnOnce() + 'static) {
         let poll = self.tie.poll.borrow_mut().take();
+        let prepare = self.tie.prepare.borrow_mut().take();
         self.tie.has_ended.set(true);
         // What refers to JavaScript memory goes while the environment is whole;
         // the rest of the nest may outlive this.
@@ -447,6 +500,10 @@ impl Cleanup {
             drop(self);
             done();
         };
+        // Both are closed in the same closing phase.
+        if let Some(prepare) = prepare {
+            prepare.close(Box::new(|| ()));
+        }
         match poll {
             Some(poll) => poll.close(Box::new(done)),
             None => done(),

@@ -116,8 +116,9 @@ impl AsMut<[u8]> for JsRoom {
         // SAFETY: pointer and length are those of the `Buffer`. Its memory,
         // which does not move, lives as long as the reference. Nobody else can
         // read, write or detach it: until `into_buffer`, which takes `self`,
-        // no JavaScript gets hold of it. Its bytes have values, if arbitrary
-        // ones: it comes from another allocator.
+        // no JavaScript gets hold of it (but by a debugger's look through the
+        // heap, which is outside of what is promised). Its bytes have values,
+        // if arbitrary ones: it comes from another allocator.
         unsafe { std::slice::from_raw_parts_mut(self.data.as_ptr(), self.length) }
     }
 }

@@ -1,6 +1,7 @@
 //! libuv's handles: one that watches a descriptor from within Node's event
-//! loop, and ones that live only to be called in its closing phase; and the
-//! epoll descriptor of that loop, to have another one not watched for a while.
+//! loop, one that is called before that waits, and ones that live only to be
+//! called in its closing phase; and the epoll descriptor of that loop, to have
+//! another one not watched for a while.
 //!
 //! The functions are looked up in the running process, not linked: runtimes
 //! that load Node addons without being Node (Bun, Deno) do not all have them,
@@ -14,12 +15,15 @@ use std::ffi::{c_int, c_void, CStr};
 use std::io;
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
+use std::rc::Rc;
 use std::sync::OnceLock;
 
 /// `UV_IDLE` of `uv_handle_type`.
 const UV_IDLE: c_int = 6;
 /// `UV_POLL` of `uv_handle_type`.
 const UV_POLL: c_int = 8;
+/// `UV_PREPARE` of `uv_handle_type`.
+const UV_PREPARE: c_int = 9;
 /// `UV_READABLE` of `uv_poll_event`.
 const UV_READABLE: c_int = 1;
 
@@ -30,7 +34,8 @@ struct Handle {
 }
 
 type PollCallback = unsafe extern "C" fn(*mut Handle, c_int, c_int);
-type CloseCallback = unsafe extern "C" fn(*mut Handle);
+/// That of closing, or before waiting.
+type HandleCallback = unsafe extern "C" fn(*mut Handle);
 
 /// The functions of libuv that are used.
 struct Functions {
@@ -38,9 +43,11 @@ struct Functions {
     idle_init: unsafe extern "C" fn(*mut c_void, *mut Handle) -> c_int,
     poll_init: unsafe extern "C" fn(*mut c_void, *mut Handle, c_int) -> c_int,
     poll_start: unsafe extern "C" fn(*mut Handle, c_int, PollCallback) -> c_int,
+    prepare_init: unsafe extern "C" fn(*mut c_void, *mut Handle) -> c_int,
+    prepare_start: unsafe extern "C" fn(*mut Handle, HandleCallback) -> c_int,
     reference: unsafe extern "C" fn(*mut Handle),
     unreference: unsafe extern "C" fn(*mut Handle),
-    close: unsafe extern "C" fn(*mut Handle, CloseCallback),
+    close: unsafe extern "C" fn(*mut Handle, HandleCallback),
 }
 
 fn symbol(name: &CStr) -> Option<NonNull<c_void>> {
@@ -62,6 +69,8 @@ impl Functions {
         let idle_init = symbol(c"uv_idle_init")?;
         let poll_init = symbol(c"uv_poll_init")?;
         let poll_start = symbol(c"uv_poll_start")?;
+        let prepare_init = symbol(c"uv_prepare_init")?;
+        let prepare_start = symbol(c"uv_prepare_start")?;
         let reference = symbol(c"uv_ref")?;
         let unreference = symbol(c"uv_unref")?;
         let close = symbol(c"uv_close")?;
@@ -95,6 +104,20 @@ impl Functions {
                 >(poll_start)
             },
             // SAFETY: as above.
+            prepare_init: unsafe {
+                std::mem::transmute::<
+                    NonNull<c_void>,
+                    unsafe extern "C" fn(*mut c_void, *mut Handle) -> c_int,
+                >(prepare_init)
+            },
+            // SAFETY: as above.
+            prepare_start: unsafe {
+                std::mem::transmute::<
+                    NonNull<c_void>,
+                    unsafe extern "C" fn(*mut Handle, HandleCallback) -> c_int,
+                >(prepare_start)
+            },
+            // SAFETY: as above.
             reference: unsafe {
                 std::mem::transmute::<NonNull<c_void>, unsafe extern "C" fn(*mut Handle)>(reference)
             },
@@ -108,7 +131,7 @@ impl Functions {
             close: unsafe {
                 std::mem::transmute::<
                     NonNull<c_void>,
-                    unsafe extern "C" fn(*mut Handle, CloseCallback),
+                    unsafe extern "C" fn(*mut Handle, HandleCallback),
                 >(close)
             },
         })
@@ -201,43 +224,71 @@ impl Backend {
     }
 }
 
-/// What a poll handle calls, on the loop's thread.
+/// What a handle calls, on the loop's thread.
 pub trait Watcher {
-    /// The descriptor is readable (or in error, which a read will tell).
+    /// The descriptor is readable (or in error, which a read will tell); or the
+    /// loop is about to wait.
     fn ready(&self);
 }
 
-/// An active poll handle. It keeps its watcher until it is closed; dropping
-/// this without [`Poll::close`] leaves the handle with its loop.
-pub struct Poll {
+/// An active handle. It keeps its watcher until it is closed; dropping this
+/// without [`Watch::close`] leaves the handle with its loop.
+pub struct Watch {
     functions: &'static Functions,
     handle: NonNull<Handle>,
 }
 
 /// What the handle's `data` points to.
 struct Data {
-    watcher: Option<Box<dyn Watcher>>,
+    /// Shared with [`call`], which may be under way when the handle is closed.
+    watcher: Option<Rc<dyn Watcher>>,
     closed: Option<Box<dyn FnOnce()>>,
     layout: Layout,
 }
 
-impl Poll {
+impl Watch {
     /// Watches `fd` for readability in the given loop, unreferenced. `None`
     /// when libuv is not to be had or refuses.
     ///
     /// # Safety
     /// `uv_loop` is the loop of the calling thread. `fd` stays open until the
     /// handle is closed.
-    pub unsafe fn start(
-        uv_loop: *mut c_void,
-        fd: RawFd,
-        watcher: Box<dyn Watcher>,
-    ) -> Option<Self> {
+    pub unsafe fn poll(uv_loop: *mut c_void, fd: RawFd, watcher: Rc<dyn Watcher>) -> Option<Self> {
         let functions = Functions::get()?;
-        let (handle, layout) = allocate(functions, UV_POLL)?;
         // SAFETY: the handle's memory has libuv's size; loop and descriptor
         // are as the caller promises.
-        if unsafe { (functions.poll_init)(uv_loop, handle.as_ptr(), fd) } != 0 {
+        let init = |handle| unsafe { (functions.poll_init)(uv_loop, handle, fd) };
+        // SAFETY: the handle was initialised.
+        let start = |handle| unsafe { (functions.poll_start)(handle, UV_READABLE, on_ready) };
+        Self::start(functions, UV_POLL, watcher, init, start)
+    }
+
+    /// Has the watcher called in each iteration of the given loop before it
+    /// waits, unreferenced. `None` when libuv is not to be had or refuses.
+    ///
+    /// # Safety
+    /// `uv_loop` is the loop of the calling thread.
+    pub unsafe fn prepare(uv_loop: *mut c_void, watcher: Rc<dyn Watcher>) -> Option<Self> {
+        let functions = Functions::get()?;
+        // SAFETY: the handle's memory has libuv's size; the loop is as the
+        // caller promises.
+        let init = |handle| unsafe { (functions.prepare_init)(uv_loop, handle) };
+        // SAFETY: the handle was initialised.
+        let start = |handle| unsafe { (functions.prepare_start)(handle, on_prepare) };
+        Self::start(functions, UV_PREPARE, watcher, init, start)
+    }
+
+    /// Makes a handle of the type `kind`, which `init` initialises and `start`
+    /// starts; each returns 0 if it has.
+    fn start(
+        functions: &'static Functions,
+        kind: c_int,
+        watcher: Rc<dyn Watcher>,
+        init: impl FnOnce(*mut Handle) -> c_int,
+        start: impl FnOnce(*mut Handle) -> c_int,
+    ) -> Option<Self> {
+        let (handle, layout) = allocate(functions, kind)?;
+        if init(handle.as_ptr()) != 0 {
             // SAFETY: allocated above with this layout, and unknown to libuv.
             unsafe { std::alloc::dealloc(handle.as_ptr().cast(), layout) };
             return None;
@@ -250,14 +301,13 @@ impl Poll {
                 layout,
             },
         );
-        let poll = Self { functions, handle };
-        // SAFETY: the handle was initialised above.
-        if unsafe { (functions.poll_start)(handle.as_ptr(), UV_READABLE, on_ready) } != 0 {
-            poll.close(Box::new(|| ()));
+        let watch = Self { functions, handle };
+        if start(handle.as_ptr()) != 0 {
+            watch.close(Box::new(|| ()));
             return None;
         }
-        poll.set_referenced(false);
-        Some(poll)
+        watch.set_referenced(false);
+        Some(watch)
     }
 
     /// Whether the handle keeps its loop alive.
@@ -343,15 +393,30 @@ unsafe fn data(handle: *mut Handle) -> *mut Data {
     unsafe { (*handle).data.cast::<Data>() }
 }
 
-unsafe extern "C" fn on_ready(handle: *mut Handle, _status: c_int, _events: c_int) {
-    // SAFETY: libuv calls back with the handle that was started.
+/// Calls the watcher of a handle.
+///
+/// # Safety
+/// As for [`data`].
+unsafe fn call(handle: *mut Handle) {
+    // SAFETY: as promised.
     let data = unsafe { data(handle) };
-    // SAFETY: the watcher lives until `on_closed`, which libuv calls in a
-    // later iteration at the earliest, even if `ready` closes the handle.
-    let watcher = unsafe { &(*data).watcher };
+    // SAFETY: `data` lives until `on_closed`. That may be called before `ready`
+    // returns, by a loop that a listener runs: so the watcher is kept for as long,
+    // and nothing is read from `data` again.
+    let watcher = unsafe { (*data).watcher.clone() };
     if let Some(watcher) = watcher {
         watcher.ready();
     }
+}
+
+unsafe extern "C" fn on_ready(handle: *mut Handle, _status: c_int, _events: c_int) {
+    // SAFETY: libuv calls back with the handle that was started.
+    unsafe { call(handle) };
+}
+
+unsafe extern "C" fn on_prepare(handle: *mut Handle) {
+    // SAFETY: as above.
+    unsafe { call(handle) };
 }
 
 unsafe extern "C" fn on_closed(handle: *mut Handle) {

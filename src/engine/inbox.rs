@@ -249,7 +249,8 @@ impl<'a> Inbox<'a> {
                 self.connection,
                 kind as u32 | detail << 8,
                 offset as u32,
-                length as u32,
+                // Of more than a word can say (4 GiB) the payload itself tells.
+                u32::try_from(length).unwrap_or(u32::MAX),
             ]);
             self.words += ROW;
         }
