@@ -613,6 +613,28 @@ suite('surroundings', () => {
     assert.equal(output, 'done');
   });
 
+  it('loads where Uint8Array is a class of the program', async () => {
+    const output = await run((root) => {
+      globalThis.Uint8Array = class extends Uint8Array {};
+
+      const WebSocket = require(root);
+      const wss = new WebSocket.Server({ port: 0, host: '127.0.0.1' }, () => {
+        const ws = new WebSocket(`ws://127.0.0.1:${wss.address().port}`);
+
+        ws.on('open', () => ws.send(new Uint8Array([111, 107])));
+      });
+
+      wss.on('connection', (ws) => {
+        ws.on('message', (data) => {
+          console.log(`${data}`);
+          process.exit();
+        });
+      });
+    });
+
+    assert.equal(output, 'ok');
+  });
+
   it('sees prototypes that are replaced as they are loaded', async () => {
     const output = await run((root) => {
       const Module = require('module');

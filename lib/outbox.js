@@ -11,7 +11,7 @@ const writeMaskingKey = require('./masking-key');
 const { EMPTY_BUFFER } = require('./constants');
 const { headerLength, writeHeader } = require('./frame-header');
 const { mask } = require('./buffer-util');
-const { nextTick } = require('./scheduling');
+const { findReplacedTick, nextTick } = require('./scheduling');
 
 const { emit } = EventEmitter.prototype;
 
@@ -48,7 +48,9 @@ const HEADER = 14;
 /** The masking key of the frame that is being sent. */
 const sharedKey = Buffer.alloc(4);
 
-const typedArray = Object.getPrototypeOf(Uint8Array.prototype);
+const typedArray = Object.getPrototypeOf(
+  Object.getPrototypeOf(Buffer.prototype)
+);
 const { get: lengthOf } = Object.getOwnPropertyDescriptor(typedArray, 'length');
 const { set } = typedArray;
 
@@ -269,7 +271,7 @@ class Outbox {
     if (sent === size + bytes.length) {
       this._fill(connection, pairSize(data, bytes.length, mask));
       if (typeof cb === 'function') {
-        nextTick(settle, createTicket(this, connection, cb));
+        queue(createTicket(this, connection, cb));
       }
       return true;
     }
@@ -560,7 +562,7 @@ class Outbox {
       const ticket = createTicket(this, connection, cb);
 
       this._tickets[index] = ticket;
-      nextTick(settle, ticket);
+      queue(ticket);
     }
 
     if (this._count === MAX_ROWS || this.isExiting) {
@@ -711,6 +713,38 @@ function toPieces(frame) {
   const start = frame[1] === 126 ? 4 : 2;
 
   return [Buffer.from(frame.subarray(0, start)), frame.utf8Slice(start)];
+}
+
+/**
+ * Has the callback of a frame called in a tick. While a program has replaced
+ * `process.nextTick()`, as fake timers do, that is for it to say, since a stream of
+ * Node.js asks it, too. The frame does not wait for that.
+ *
+ * @param {Object} ticket The ticket of the frame
+ * @private
+ */
+function queue(ticket) {
+  const owner = findReplacedTick();
+
+  if (owner === null) {
+    nextTick(settle, ticket);
+  } else {
+    nextTick(enter, ticket);
+    owner.nextTick(settle, ticket);
+  }
+}
+
+/**
+ * Takes the asynchronous context of a frame for what the kernel did not take of it.
+ *
+ * @param {Object} ticket The ticket of the frame
+ * @private
+ */
+function enter(ticket) {
+  ticket.outbox.flush();
+
+  if (ticket.unsent !== null) ticket.unsent.enter();
+  ticket.unsent = null;
 }
 
 /**

@@ -868,6 +868,39 @@ scenarios.push(
       });
     }
   })),
+  ...ROLES.map((role) => ({
+    title: `callbacks of frames while process.nextTick() is replaced, ${role}`,
+    async run(WebSocket, log, t) {
+      const { ws, peer } = await t.end(role);
+      const { nextTick } = process;
+      const queue = [];
+      const runAll = () => {
+        while (queue.length > 0) queue.shift()();
+      };
+      process.nextTick = (fn, ...args) => queue.push(() => fn(...args));
+      try {
+        ws.send('text', (err) => log('text', err));
+        runAll();
+        ws.send(Buffer.alloc(50000), (err) => log('large', err));
+        ws.ping('ping', undefined, (err) => log('ping', err));
+        await peer.until(3);
+        await t.turn(2);
+        log('the frames have come');
+        runAll();
+        ws.pong('pong', undefined, (err) => log('pong', err));
+      } finally {
+        process.nextTick = nextTick;
+      }
+      log('restored');
+      await peer.until(4);
+      await t.turn(2);
+      runAll();
+      ws.send('last', (err) => log('last', err));
+      await peer.until(5);
+      await t.turn();
+      peer.report(log);
+    }
+  })),
   {
     title: 'captureRejections of a WebSocketServer',
     async run(WebSocket, log, t) {
