@@ -18,7 +18,7 @@ use tokio::io::Interest;
 
 use super::driver::{errno, forget_mark, is_drained, register, READING};
 use super::inbox::{Inbox, RowKind};
-use super::intake::{receive, Intake};
+use super::intake::{receive, Intake, Piece};
 use crate::protocol::receiver::{Receiver, Sink};
 
 /// Bytes of large messages that are received in one turn at the most, so that
@@ -302,6 +302,8 @@ impl Connection {
         inbox: &mut Inbox<'_>,
     ) -> Next {
         let mut left = LARGE;
+        // What libuv would have read with the piece before.
+        let mut rest = None;
         while let Some(socket) = &self.socket {
             let Poll::Ready(ready) = socket.poll_read_ready(cx) else {
                 return Next::Wait;
@@ -310,7 +312,8 @@ impl Connection {
                 Ok(guard) => guard,
                 Err(error) => return self.fail(errno(&error), inbox),
             };
-            match self.intake.read(guard.get_inner(), left, buffer, inbox) {
+            let (limit, part) = self.intake.bound(left, rest, buffer, inbox);
+            match self.intake.read(guard.get_inner(), limit, part, inbox) {
                 Ok(piece) if piece.len == 0 => return self.end(inbox),
                 Ok(mut piece) => {
                     let has_closed = guard.ready().is_read_closed();
@@ -321,7 +324,7 @@ impl Connection {
                         guard.clear_ready();
                     }
                     drop(guard);
-                    self.intake.decode(&piece, buffer, inbox);
+                    self.intake.decode(&piece, buffer, rest.is_some(), inbox);
                     if piece.short && has_closed && self.is_hung_up(cx) {
                         // That is an end at once with libuv, too, even if it is a
                         // reset.
@@ -337,6 +340,11 @@ impl Connection {
                         return self.await_end(cx);
                     }
                     left = left.saturating_sub(piece.len);
+                    let once = rest.unwrap_or(buffer.len());
+                    rest = self.rest(&piece, once, rest.is_some(), inbox);
+                    if rest.is_some() {
+                        continue;
+                    }
                     if !self.intake.has_room(inbox) || left == 0 || inbox.is_full() {
                         cx.waker().wake_by_ref();
                         return Next::Wait;
@@ -417,11 +425,14 @@ impl Connection {
             // The kernel says it once.
             Err(error) => return Some(self.fail(errno(&error), inbox)),
         };
-        self.intake.decode(&piece, buffer, inbox);
+        self.intake.decode(&piece, buffer, false, inbox);
         if self.intake.has_backlog() {
             return Some(self.after_backlog(cx));
         }
         let has_room = self.intake.has_room(inbox);
+        if let Some(rest) = self.rest(&piece, buffer.len(), false, inbox) {
+            return self.poll_rest(cx, rest, buffer, inbox);
+        }
         if piece.short && !has_room {
             return Some(Next::Wait);
         }
@@ -431,6 +442,58 @@ impl Connection {
         }
         // As in `poll_reading`: whoever gets the events may not want to have it.
         if has_room {
+            return Some(Next::Read);
+        }
+        cx.waker().wake_by_ref();
+        Some(Next::Wait)
+    }
+
+    /// How much is to be read before anybody gets the events of a piece, since libuv
+    /// would have read it at the same time.
+    fn rest(
+        &mut self,
+        piece: &Piece,
+        once: usize,
+        is_joined: bool,
+        inbox: &Inbox<'_>,
+    ) -> Option<usize> {
+        let is_part = is_joined || !piece.is_large();
+        let is_worth = if piece.is_within() {
+            self.intake.has_room(inbox)
+        } else {
+            self.intake.is_cut()
+        };
+        let goes_on = is_part && is_worth && inbox.has_events() && !inbox.is_full();
+        piece.rest(once).filter(|_| goes_on)
+    }
+
+    /// Goes on with that, see [`Self::rest`].
+    fn poll_rest(
+        &mut self,
+        cx: &mut Context<'_>,
+        rest: usize,
+        buffer: &mut [u8],
+        inbox: &mut Inbox<'_>,
+    ) -> Option<Next> {
+        let mut next = Some(rest);
+        while let Some(rest) = next {
+            let socket = self.socket.as_ref()?;
+            let (limit, part) = self.intake.bound(LARGE, Some(rest), buffer, inbox);
+            let piece = match self.intake.read(socket.get_ref(), limit, part, inbox) {
+                // The end is left to the driver, as above.
+                Ok(piece) if piece.len == 0 => break,
+                Ok(piece) => piece,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => break,
+                Err(error) => return Some(self.fail(errno(&error), inbox)),
+            };
+            self.intake.decode(&piece, buffer, true, inbox);
+            if self.intake.has_backlog() {
+                return Some(self.after_backlog(cx));
+            }
+            next = self.rest(&piece, rest, true, inbox);
+        }
+        if self.intake.has_room(inbox) {
             return Some(Next::Read);
         }
         cx.waker().wake_by_ref();

@@ -134,6 +134,8 @@ pub struct Inbox<'a> {
     beside: usize,
     /// Bytes read for it so far.
     read: usize,
+    /// The index of the row that says how many bytes were read last.
+    read_at: usize,
     allocate: Option<&'a mut Allocate<'a>>,
     /// How many bytes were decompressed for it.
     spent: usize,
@@ -156,6 +158,7 @@ impl<'a> Inbox<'a> {
             owned,
             beside: 0,
             read: 0,
+            read_at: 0,
             allocate: None,
             spent: 0,
             connection: 0,
@@ -238,7 +241,16 @@ impl<'a> Inbox<'a> {
     /// Appends a row that says how many bytes were read.
     pub fn read(&mut self, length: usize) {
         self.read += length;
+        self.read_at = self.words;
         self.row(RowKind::Read, 0, 0, length);
+    }
+
+    /// Adds to the number of bytes that were read at once.
+    pub fn read_on(&mut self, length: usize) {
+        self.read += length;
+        if let Some(word) = self.rows.get_mut(self.read_at + ROW - 1) {
+            *word += length as u32;
+        }
     }
 
     /// Appends a row about the current connection. Without room (which

@@ -42,6 +42,25 @@ pub struct Piece {
     place: Place,
 }
 
+impl Piece {
+    /// How much libuv, which would have read `once` bytes at once, would have read as
+    /// well: fewer were asked for, because of where they go.
+    pub fn rest(&self, once: usize) -> Option<usize> {
+        let is_cut = !self.short && self.len < once;
+        is_cut.then(|| once - self.len)
+    }
+
+    /// Whether it goes on with a large message, which is read in pieces of its own.
+    pub fn is_large(&self) -> bool {
+        self.in_room > 0
+    }
+
+    /// Whether it is where messages stay, which is worth a read more.
+    pub fn is_within(&self) -> bool {
+        matches!(self.place, Place::Within(_))
+    }
+}
+
 /// The decoder of a connection, and how it gets its next bytes.
 pub struct Intake {
     receiver: Receiver,
@@ -59,7 +78,8 @@ pub struct Intake {
     expected: u16,
     /// Whether it has waited for an inbox with room for that.
     waited: bool,
-    /// Whether `part` has cut the last chunk short.
+    /// Whether the last chunk has been cut short, by `part` or for want of room where
+    /// messages stay.
     cut: bool,
     /// Whether the last read got as much as it asked for.
     flooded: bool,
@@ -175,6 +195,29 @@ impl Intake {
         is_whole && !inbox.is_full() && self.has_expected_room(inbox)
     }
 
+    /// Whether the last chunk has been cut short, as the messages before were large.
+    pub fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// How much of a large message is read at the most, and the part of `buffer` for
+    /// what follows, if no more than `rest` bytes are to be read.
+    pub fn bound<'a>(
+        &mut self,
+        limit: usize,
+        rest: Option<usize>,
+        buffer: &'a mut [u8],
+        inbox: &Inbox<'_>,
+    ) -> (usize, &'a mut [u8]) {
+        let Some(rest) = rest else {
+            return (limit, buffer);
+        };
+        self.cut = true;
+        let room = self.receiver.room(inbox).map_or(0, |room| room.len());
+        let size = rest.saturating_sub(room).min(buffer.len());
+        (limit.min(rest), &mut buffer[..size])
+    }
+
     /// Takes bytes from the kernel, into `buffer` or to where they stay: at most
     /// `limit` of a large message.
     ///
@@ -234,9 +277,20 @@ impl Intake {
         })
     }
 
-    /// Decodes what [`Self::read`] has got, with the same buffer.
-    pub fn decode(&mut self, piece: &Piece, buffer: &mut [u8], inbox: &mut Inbox<'_>) {
-        inbox.read(piece.len);
+    /// Decodes what [`Self::read`] has got, with the same buffer. It may be joined to
+    /// the piece before.
+    pub fn decode(
+        &mut self,
+        piece: &Piece,
+        buffer: &mut [u8],
+        is_joined: bool,
+        inbox: &mut Inbox<'_>,
+    ) {
+        if is_joined {
+            inbox.read_on(piece.len);
+        } else {
+            inbox.read(piece.len);
+        }
         let goes_on = std::mem::take(&mut self.cut);
         if goes_on {
             self.receiver.go_on();

@@ -262,6 +262,30 @@ for (const role of ROLES) {
         peer.report(log);
       }
     },
+    ...[
+      [[], [1, 40000, 2]],
+      [[], [12356, 25804, 164, 138]],
+      [[300000], Array(12).fill(3000)],
+      [[300000], [3000, 3000, 30000, 10]]
+    ].map(([first, lengths]) => ({
+      title: `the ticks between ${lengths}, in one write after ${first}, ${role}`,
+      async run(WebSocket, log, t) {
+        const { ws, peer } = await t.end(role);
+        let steps = [];
+        ws.on('message', (data) => {
+          steps.push(data.length);
+          process.nextTick(() => steps.push('tick'));
+        });
+        for (let i = 0; i < 4; i++) {
+          for (const list of [first, lengths]) {
+            steps = [];
+            peer.write(...list.map((length) => peer.frame(2, pattern(length))));
+            await t.poll(() => steps.length === list.length * 2);
+            if (list === lengths) log('steps', steps.join(' '));
+          }
+        }
+      }
+    })),
     {
       title: `many connections that open, talk and close, ${role}`,
       async run(WebSocket, log, t) {
