@@ -458,12 +458,12 @@ impl Connection {
         inbox: &Inbox<'_>,
     ) -> Option<usize> {
         let is_part = is_joined || !piece.is_large();
-        let is_worth = if piece.is_within() {
+        let pays = if piece.is_within() {
             self.intake.has_room(inbox)
         } else {
             self.intake.is_cut()
         };
-        let goes_on = is_part && is_worth && inbox.has_events() && !inbox.is_full();
+        let goes_on = is_part && pays && inbox.has_events() && !inbox.is_full();
         piece.rest(once).filter(|_| goes_on)
     }
 

@@ -201,7 +201,8 @@ impl Intake {
     }
 
     /// How much of a large message is read at the most, and the part of `buffer` for
-    /// what follows, if no more than `rest` bytes are to be read.
+    /// what follows, if no more than `rest` bytes are to be read: those that the last
+    /// chunk has been cut short by.
     pub fn bound<'a>(
         &mut self,
         limit: usize,
