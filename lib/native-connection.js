@@ -311,16 +311,14 @@ class NativeConnection extends AsyncResource {
   /**
    * Has nothing delivered while a listener runs the event loop.
    *
-   * @return {Boolean} Whether that is to be undone
    * @public
    */
   hold() {
-    if (!this.isActive) return false;
+    if (!this.isActive) return;
 
     this.isHeld = true;
     driver.engine.setReading(this.id, false);
     driver.engine.setFull(this.id, true);
-    return true;
   }
 
   /**

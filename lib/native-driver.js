@@ -112,25 +112,16 @@ module.exports = driver;
 let spareInbox = null;
 
 /**
- * The batch that is being dispatched, if one is, its rows, what is left of them, and
- * what is to be called after it.
+ * The batch that is being dispatched, if one is: its memory, what is left of its
+ * rows, what is to be called after it, and whose events are being handled, by whom.
  */
 let batch = null;
-let batchRows = null;
-let batchNext = 0;
-let batchEnd = 0;
-let later = null;
 
 /** How many batches there have been. */
 let batches = 0;
 
-/** Whose events the last batch has ended with, and whose are being handled. */
+/** Whose events the last batch has ended with. */
 let lastId = NOBODY;
-let currentId = NOBODY;
-
-/** Whose listeners that are, and whose listeners run the event loop. */
-let current = null;
-const within = [];
 
 /** The memory that the engine has. */
 let lentInbox = null;
@@ -295,10 +286,9 @@ function schedule() {
     const { engine } = driver;
 
     scheduled = false;
-    engine.setTurning(true);
+    engine.beginTurn();
     inRoot(turn);
-    engine.setTurning(false);
-    engine.advance();
+    engine.endTurn();
   });
 }
 
@@ -374,7 +364,7 @@ function turn() {
  * @public
  */
 function currentBatch() {
-  return batchRows === null ? 0 : batches;
+  return batch === null ? 0 : batches;
 }
 
 /**
@@ -385,10 +375,12 @@ function currentBatch() {
  * @public
  */
 function isAhead(id) {
-  if (batchRows === null) return false;
+  if (batch === null) return false;
 
-  for (let i = batchNext; i < batchEnd; i += ROW) {
-    if (batchRows[i] === id) return true;
+  const { rows } = batch.inbox;
+
+  for (let i = batch.next; i < batch.end; i += ROW) {
+    if (rows[i] === id) return true;
   }
 
   return false;
@@ -402,7 +394,7 @@ function isAhead(id) {
  * @public
  */
 function isCurrent(id) {
-  return currentId === id;
+  return batch !== null && batch.id === id;
 }
 
 /**
@@ -412,13 +404,8 @@ function isCurrent(id) {
  * @public
  */
 function afterBatch(fn) {
-  if (batchRows === null) {
-    fn();
-    return;
-  }
-
-  if (later === null) later = [];
-  later.push(fn);
+  if (batch === null) fn();
+  else batch.later.push(fn);
 }
 
 /**
@@ -441,42 +428,29 @@ function turnOnce(goesOn) {
 
   const count = driver.engine.turn();
   const { rows } = inbox;
-  let sinceFlush = goesOn === NOBODY ? 0 : FLUSH_INTERVAL - 1;
-  let due;
-
   const result = rows[2];
+  let sinceFlush = goesOn === NOBODY ? 0 : FLUSH_INTERVAL - 1;
 
   inbox.commit(driver.engine);
   outbox.dispatching = true;
 
   const outer = batch;
-  const outerRows = batchRows;
-  const outerNext = batchNext;
-  const outerEnd = batchEnd;
-  const outerLater = later;
-  const outerId = currentId;
-  const outerCurrent = current;
+  const end = (count + 1) * ROW;
+  const it = { inbox, next: ROW, end, later: [], id: NOBODY, target: null };
 
   batches++;
-  batch = inbox;
-  batchRows = rows;
-  batchNext = ROW;
-  batchEnd = (count + 1) * ROW;
-  later = null;
+  batch = it;
 
   try {
-    currentId = NOBODY;
-    current = null;
-
     if (goesOn !== NOBODY && rows[ROW] !== goesOn) {
       outbox.advance();
       runAllTicks();
     }
 
-    while (batchNext < batchEnd) {
+    while (it.next < end) {
       dispatchNext();
 
-      if (batchNext < batchEnd) {
+      if (it.next < end) {
         if (++sinceFlush === FLUSH_INTERVAL) {
           sinceFlush = 0;
           outbox.flush();
@@ -487,21 +461,14 @@ function turnOnce(goesOn) {
       }
     }
   } finally {
-    due = later;
-    lastId = count === 0 ? NOBODY : rows[batchEnd - ROW];
+    lastId = count === 0 ? NOBODY : rows[end - ROW];
     batch = outer;
-    batchRows = outerRows;
-    batchNext = outerNext;
-    batchEnd = outerEnd;
-    later = outerLater;
-    currentId = outerId;
-    current = outerCurrent;
     inbox.release();
     spareInbox = inbox;
     outbox.dispatching = outer !== null;
   }
 
-  if (due !== null) callAll(due);
+  callAll(it.later);
 
   //
   // What is sent because of one read leaves together.
@@ -521,10 +488,9 @@ function turnOnce(goesOn) {
  * @private
  */
 function dispatchNext() {
-  const rows = batchRows;
-  const i = batchNext;
+  const { end, id: outerId, inbox, next: i, target: outerTarget } = batch;
+  const { rows } = inbox;
   const id = rows[i];
-  const depth = within.length;
   let next = i + ROW;
 
   //
@@ -533,7 +499,7 @@ function dispatchNext() {
   //
   if ((rows[i + 1] & 0xff) < UPGRADE) {
     while (
-      next < batchEnd &&
+      next < end &&
       rows[next] === id &&
       isDecoded(rows[next + 1] & 0xff)
     ) {
@@ -547,22 +513,24 @@ function dispatchNext() {
   const isNew = (rows[i + 1] & 0xff) === UPGRADE;
   const target = driver.targets[isNew ? rows[i + 1] >>> 8 : id];
 
-  batchNext = next;
+  batch.next = next;
   if (target === null || target === undefined) return;
 
-  currentId = id;
-  current = target;
+  const { isHeld } = target;
+
+  batch.id = id;
+  batch.target = target;
 
   try {
-    target.dispatch(batch, i, next);
+    target.dispatch(inbox, i, next);
   } catch (err) {
     binding.fatalException(err);
   }
 
-  currentId = NOBODY;
-  current = null;
+  batch.id = outerId;
+  batch.target = outerTarget;
 
-  if (within.length > depth) within.pop().letGo();
+  if (target.isHeld && !isHeld) target.letGo();
 }
 
 /**
@@ -573,22 +541,18 @@ function dispatchNext() {
  * @private
  */
 function goOnWithin() {
-  const outerId = currentId;
-  const outerCurrent = current;
-
   driver.outbox.flush();
+  if (batch === null) return;
 
-  if (current !== null && !within.includes(current) && current.hold()) {
-    within.push(current);
-  }
+  const { end, inbox, target } = batch;
 
-  while (
-    batchNext < batchEnd &&
-    !within.includes(driver.targets[batchRows[batchNext]])
-  ) {
+  if (target !== null && !target.isHeld) target.hold();
+
+  while (batch.next < end) {
+    const next = driver.targets[inbox.rows[batch.next]];
+
+    if (next && next.isHeld) break;
     dispatchNext();
-    currentId = outerId;
-    current = outerCurrent;
   }
 }
 

@@ -234,12 +234,9 @@ class NativeListener {
   /**
    * A listener goes on accepting while one of its events is handled.
    *
-   * @return {Boolean} `false`, as there is nothing to undo
    * @public
    */
-  hold() {
-    return false;
-  }
+  hold() {}
 
   /**
    * Calls a method in the asynchronous context of an event of the server.

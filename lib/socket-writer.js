@@ -106,7 +106,7 @@ class SocketWriter {
 
     if (last === 0) return false;
 
-    this._lastLength = this._unsent === null ? 0 : lengthOf(this._unsent.list);
+    this._lastLength = this._unsent === null ? 0 : this._unsent.length;
     return last !== this._lastLength;
   }
 

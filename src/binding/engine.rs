@@ -198,21 +198,18 @@ impl Engine {
         call_outside(&env, &callback);
     }
 
-    /// Tells that the next turn is of a later iteration of the event loop than
-    /// the last one. (If it is the loop that asks for it, that is known.)
+    /// Tells that a turn begins which the loop has not asked for.
     #[napi]
-    pub fn advance(&self) {
-        self.nest.home.borrow_mut().advance();
+    pub fn begin_turn(&self) {
+        self.tie.turning.set(self.tie.turning.get() + 1);
     }
 
-    /// Tells that a turn begins which the loop has not asked for, or that it ends.
+    /// Tells that it has ended, and that the next one is of a later iteration of the
+    /// event loop. (If it is the loop that asks for it, that is known.)
     #[napi]
-    pub fn set_turning(&self, turning: bool) {
-        let Tie { turning: count, .. } = &*self.tie;
-        count.set(match turning {
-            true => count.get() + 1,
-            false => count.get() - 1,
-        });
+    pub fn end_turn(&self) {
+        self.tie.turning.set(self.tie.turning.get() - 1);
+        self.nest.home.borrow_mut().advance();
     }
 
     /// Whether a turn is under way.

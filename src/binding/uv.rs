@@ -50,10 +50,19 @@ struct Functions {
     close: unsafe extern "C" fn(*mut Handle, HandleCallback),
 }
 
-fn symbol(name: &CStr) -> Option<NonNull<c_void>> {
+/// Looks a function of libuv up.
+///
+/// # Safety
+/// `F` is the type of a pointer to the function of that name. (libuv's ABI is
+/// stable within its major version 1, the only one that Node exports.)
+unsafe fn function<F: Copy>(name: &CStr) -> Option<F> {
+    const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
     // SAFETY: the name is a C string; looking up a symbol has no other
     // precondition.
-    NonNull::new(unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) })
+    let symbol = NonNull::new(unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) })?;
+    // SAFETY: it is a pointer to that function, as the caller promises, of the size
+    // of `F`.
+    Some(unsafe { std::mem::transmute_copy(&symbol) })
 }
 
 impl Functions {
@@ -65,75 +74,25 @@ impl Functions {
     }
 
     fn find() -> Option<Self> {
-        let handle_size = symbol(c"uv_handle_size")?;
-        let idle_init = symbol(c"uv_idle_init")?;
-        let poll_init = symbol(c"uv_poll_init")?;
-        let poll_start = symbol(c"uv_poll_start")?;
-        let prepare_init = symbol(c"uv_prepare_init")?;
-        let prepare_start = symbol(c"uv_prepare_start")?;
-        let reference = symbol(c"uv_ref")?;
-        let unreference = symbol(c"uv_unref")?;
-        let close = symbol(c"uv_close")?;
         Some(Self {
-            // SAFETY: libuv's ABI is stable within its major version 1, the
-            // only one that Node exports; the type is its declaration.
-            handle_size: unsafe {
-                std::mem::transmute::<NonNull<c_void>, unsafe extern "C" fn(c_int) -> usize>(
-                    handle_size,
-                )
-            },
+            // SAFETY: the field has the type of libuv's declaration.
+            handle_size: unsafe { function(c"uv_handle_size")? },
             // SAFETY: as above.
-            idle_init: unsafe {
-                std::mem::transmute::<
-                    NonNull<c_void>,
-                    unsafe extern "C" fn(*mut c_void, *mut Handle) -> c_int,
-                >(idle_init)
-            },
+            idle_init: unsafe { function(c"uv_idle_init")? },
             // SAFETY: as above.
-            poll_init: unsafe {
-                std::mem::transmute::<
-                    NonNull<c_void>,
-                    unsafe extern "C" fn(*mut c_void, *mut Handle, c_int) -> c_int,
-                >(poll_init)
-            },
+            poll_init: unsafe { function(c"uv_poll_init")? },
             // SAFETY: as above.
-            poll_start: unsafe {
-                std::mem::transmute::<
-                    NonNull<c_void>,
-                    unsafe extern "C" fn(*mut Handle, c_int, PollCallback) -> c_int,
-                >(poll_start)
-            },
+            poll_start: unsafe { function(c"uv_poll_start")? },
             // SAFETY: as above.
-            prepare_init: unsafe {
-                std::mem::transmute::<
-                    NonNull<c_void>,
-                    unsafe extern "C" fn(*mut c_void, *mut Handle) -> c_int,
-                >(prepare_init)
-            },
+            prepare_init: unsafe { function(c"uv_prepare_init")? },
             // SAFETY: as above.
-            prepare_start: unsafe {
-                std::mem::transmute::<
-                    NonNull<c_void>,
-                    unsafe extern "C" fn(*mut Handle, HandleCallback) -> c_int,
-                >(prepare_start)
-            },
+            prepare_start: unsafe { function(c"uv_prepare_start")? },
             // SAFETY: as above.
-            reference: unsafe {
-                std::mem::transmute::<NonNull<c_void>, unsafe extern "C" fn(*mut Handle)>(reference)
-            },
+            reference: unsafe { function(c"uv_ref")? },
             // SAFETY: as above.
-            unreference: unsafe {
-                std::mem::transmute::<NonNull<c_void>, unsafe extern "C" fn(*mut Handle)>(
-                    unreference,
-                )
-            },
+            unreference: unsafe { function(c"uv_unref")? },
             // SAFETY: as above.
-            close: unsafe {
-                std::mem::transmute::<
-                    NonNull<c_void>,
-                    unsafe extern "C" fn(*mut Handle, HandleCallback),
-                >(close)
-            },
+            close: unsafe { function(c"uv_close")? },
         })
     }
 }
@@ -153,20 +112,11 @@ impl Backend {
     /// `uv_loop` is the loop of the calling thread, and what this gives is not
     /// used after it has ended.
     pub unsafe fn of(uv_loop: *const c_void) -> Option<Self> {
-        let backend_fd = symbol(c"uv_backend_fd")?;
-        let timeout = symbol(c"uv_backend_timeout")?;
-        // SAFETY: as in `Functions::find`.
-        let backend_fd = unsafe {
-            std::mem::transmute::<NonNull<c_void>, unsafe extern "C" fn(*const c_void) -> c_int>(
-                backend_fd,
-            )
-        };
+        type Ask = unsafe extern "C" fn(*const c_void) -> c_int;
+        // SAFETY: that is the type of libuv's declaration.
+        let backend_fd: Ask = unsafe { function(c"uv_backend_fd")? };
         // SAFETY: as above.
-        let timeout = unsafe {
-            std::mem::transmute::<NonNull<c_void>, unsafe extern "C" fn(*const c_void) -> c_int>(
-                timeout,
-            )
-        };
+        let timeout: Ask = unsafe { function(c"uv_backend_timeout")? };
         // SAFETY: the loop is initialised, as the caller promises.
         let epoll = unsafe { backend_fd(uv_loop) };
         (epoll >= 0).then_some(Self {

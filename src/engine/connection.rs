@@ -340,8 +340,7 @@ impl Connection {
                         return self.await_end(cx);
                     }
                     left = left.saturating_sub(piece.len);
-                    let once = rest.unwrap_or(buffer.len());
-                    rest = self.rest(&piece, once, rest.is_some(), inbox);
+                    rest = self.rest(&piece, rest, buffer.len(), inbox);
                     if rest.is_some() {
                         continue;
                     }
@@ -415,33 +414,41 @@ impl Connection {
             && !self.hung_up
             && !self.blocked
             && self.intake.is_plain(inbox);
-        let socket = self.socket.as_ref().filter(|_| is_plain)?;
-        let piece = match self.intake.read(socket.get_ref(), LARGE, buffer, inbox) {
-            // The end is left to the driver, which says it again.
-            Ok(piece) if piece.len == 0 => return None,
-            Ok(piece) => piece,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
-            Err(error) if error.kind() == ErrorKind::Interrupted => return None,
-            // The kernel says it once.
-            Err(error) => return Some(self.fail(errno(&error), inbox)),
-        };
-        self.intake.decode(&piece, buffer, false, inbox);
-        if self.intake.has_backlog() {
-            return Some(self.after_backlog(cx));
+        if !is_plain {
+            return None;
         }
-        let has_room = self.intake.has_room(inbox);
-        if let Some(rest) = self.rest(&piece, buffer.len(), false, inbox) {
-            return self.poll_rest(cx, rest, buffer, inbox);
-        }
-        if piece.short && !has_room {
-            return Some(Next::Wait);
+        let mut rest = None;
+        loop {
+            let socket = self.socket.as_ref()?;
+            let (limit, part) = self.intake.bound(LARGE, rest, buffer, inbox);
+            let piece = match self.intake.read(socket.get_ref(), limit, part, inbox) {
+                // The end is left to the driver, which says it again.
+                Ok(piece) if piece.len == 0 => break,
+                Ok(piece) => piece,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => break,
+                // The kernel says it once.
+                Err(error) => return Some(self.fail(errno(&error), inbox)),
+            };
+            self.intake.decode(&piece, buffer, rest.is_some(), inbox);
+            if self.intake.has_backlog() {
+                return Some(self.after_backlog(cx));
+            }
+            rest = self.rest(&piece, rest, buffer.len(), inbox);
+            if rest.is_some() {
+                continue;
+            }
+            if piece.short && !self.intake.has_room(inbox) {
+                return Some(Next::Wait);
+            }
+            break;
         }
         // There may be more, of which the driver is yet to tell.
         if !inbox.has_events() {
             return None;
         }
         // As in `poll_reading`: whoever gets the events may not want to have it.
-        if has_room {
+        if self.intake.has_room(inbox) {
             return Some(Next::Read);
         }
         cx.waker().wake_by_ref();
@@ -449,55 +456,23 @@ impl Connection {
     }
 
     /// How much is to be read before anybody gets the events of a piece, since libuv
-    /// would have read it at the same time.
+    /// would have read it at the same time: it reads `most` bytes. `before` is what
+    /// this has said of the piece before that, if it is joined to one.
     fn rest(
         &mut self,
         piece: &Piece,
-        once: usize,
-        is_joined: bool,
+        before: Option<usize>,
+        most: usize,
         inbox: &Inbox<'_>,
     ) -> Option<usize> {
-        let is_part = is_joined || !piece.is_large();
+        let is_part = before.is_some() || !piece.is_large();
         let pays = if piece.is_within() {
             self.intake.has_room(inbox)
         } else {
             self.intake.is_cut()
         };
         let goes_on = is_part && pays && inbox.has_events() && !inbox.is_full();
-        piece.rest(once).filter(|_| goes_on)
-    }
-
-    /// Goes on with that, see [`Self::rest`].
-    fn poll_rest(
-        &mut self,
-        cx: &mut Context<'_>,
-        rest: usize,
-        buffer: &mut [u8],
-        inbox: &mut Inbox<'_>,
-    ) -> Option<Next> {
-        let mut next = Some(rest);
-        while let Some(rest) = next {
-            let socket = self.socket.as_ref()?;
-            let (limit, part) = self.intake.bound(LARGE, Some(rest), buffer, inbox);
-            let piece = match self.intake.read(socket.get_ref(), limit, part, inbox) {
-                // The end is left to the driver, as above.
-                Ok(piece) if piece.len == 0 => break,
-                Ok(piece) => piece,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => break,
-                Err(error) => return Some(self.fail(errno(&error), inbox)),
-            };
-            self.intake.decode(&piece, buffer, true, inbox);
-            if self.intake.has_backlog() {
-                return Some(self.after_backlog(cx));
-            }
-            next = self.rest(&piece, rest, true, inbox);
-        }
-        if self.intake.has_room(inbox) {
-            return Some(Next::Read);
-        }
-        cx.waker().wake_by_ref();
-        Some(Next::Wait)
+        piece.rest(before.unwrap_or(most)).filter(|_| goes_on)
     }
 
     fn end(&mut self, inbox: &mut Inbox<'_>) -> Next {

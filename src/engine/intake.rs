@@ -195,7 +195,8 @@ impl Intake {
         is_whole && !inbox.is_full() && self.has_expected_room(inbox)
     }
 
-    /// Whether the last chunk has been cut short, as the messages before were large.
+    /// Whether the last chunk has been cut short by `part`. To be asked when it has
+    /// been decoded.
     pub fn is_cut(&self) -> bool {
         self.cut
     }
